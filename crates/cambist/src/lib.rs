@@ -1,0 +1,1 @@
+//! Cambist: the only binary; wires the services together

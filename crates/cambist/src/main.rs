@@ -1,0 +1,2 @@
+//! cambist
+fn main() {}

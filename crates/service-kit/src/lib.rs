@@ -1,0 +1,1 @@
+//! What every service needs around its routes: settings, telemetry, problems, authentication, shutdown

@@ -1,0 +1,1 @@
+//! Durable state: group commit, migrations, outbox and the command store

@@ -1,0 +1,1 @@
+//! How work travels: queues, the outbox dispatcher and the command worker

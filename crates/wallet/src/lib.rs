@@ -1,0 +1,1 @@
+//! Orders, sagas and deposits
