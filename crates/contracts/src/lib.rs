@@ -1,1 +1,18 @@
-//! What the services agree on: ids, money, time, messages and the ports through which they call each other
+//! What the services agree on.
+//!
+//! Ids, money, time, randomness, the language of the ledger, the messages on the queues and the ports
+//! through which services call each other. Nothing here does I/O: every crate may depend on this one, and
+//! this one depends on none of ours.
+
+pub mod clients;
+pub mod ids;
+pub mod ledger;
+pub mod messages;
+pub mod money;
+pub mod random;
+pub mod time;
+
+pub use ids::{DepositId, OrderId, ServiceName, UserId};
+pub use money::{Amount, Asset, AssetKind, BasisPoints, Price, Rounding};
+pub use random::{Entropy, SeededEntropy, SystemEntropy};
+pub use time::{Clock, ManualClock, SystemClock};

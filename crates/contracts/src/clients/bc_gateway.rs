@@ -1,0 +1,33 @@
+//! What others may ask the blockchain gateway.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{ClientError, Submission};
+use crate::{Amount, OrderId, UserId};
+
+/// Send crypto from one wallet's address to another's, or take that back. Its step is
+/// [`crate::messages::Step::Withdraw`], or [`crate::messages::Step::WithdrawBack`] when `compensate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawCommand {
+    /// The order.
+    pub order_id: OrderId,
+    /// Whose address sends.
+    pub source_user_id: UserId,
+    /// Whose address receives.
+    pub acquirer_user_id: UserId,
+    /// Crypto; greater than zero.
+    pub amount: Amount,
+    /// Cancel the order's withdrawal if it is not signed yet, send the crypto back otherwise. The other fields
+    /// repeat the withdrawal's.
+    pub compensate: bool,
+}
+
+/// The `bc_gateway` service, as others see it.
+#[async_trait]
+pub trait BcGateway: Send + Sync {
+    /// Hands over commands, at most [`super::MAX_COMMANDS`]; `outcomes[i]` answers `commands[i]`. Idempotent by
+    /// (order id, step); a finished command publishes its result again.
+    async fn submit(&self, commands: Vec<WithdrawCommand>) -> Result<Vec<Submission>, ClientError>;
+}
