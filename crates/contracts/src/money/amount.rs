@@ -132,12 +132,17 @@ impl Amount {
         if self.asset == other.asset {
             Ok(())
         } else {
-            Err(MoneyError::AssetMismatch { left: self.asset, right: other.asset })
+            Err(MoneyError::AssetMismatch {
+                left: self.asset,
+                right: other.asset,
+            })
         }
     }
 
     fn with_units(self, units: Option<i128>) -> Result<Self, MoneyError> {
-        units.map(|units| Self::new(units, self.asset)).ok_or(MoneyError::Overflow)
+        units
+            .map(|units| Self::new(units, self.asset))
+            .ok_or(MoneyError::Overflow)
     }
 }
 
@@ -176,7 +181,10 @@ impl<'de> Deserialize<'de> for Amount {
         // The text is kept until the asset is known, since the two fields may come in either order. It is a string and
         // not a `DecimalText`, so that amounts also work inside tagged enums and flattened structs.
         #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, expecting = "an amount: {\"amount\": \"0.5\", \"asset\": \"BTC\"}")]
+        #[serde(
+            deny_unknown_fields,
+            expecting = "an amount: {\"amount\": \"0.5\", \"asset\": \"BTC\"}"
+        )]
         struct Object<'a> {
             #[serde(borrow)]
             amount: Cow<'a, str>,

@@ -30,11 +30,19 @@ struct Definition {
 }
 
 const fn crypto(code: &'static str, scale: u8) -> Definition {
-    Definition { code, scale, kind: AssetKind::Crypto }
+    Definition {
+        code,
+        scale,
+        kind: AssetKind::Crypto,
+    }
 }
 
 const fn fiat(code: &'static str, scale: u8) -> Definition {
-    Definition { code, scale, kind: AssetKind::Fiat }
+    Definition {
+        code,
+        scale,
+        kind: AssetKind::Fiat,
+    }
 }
 
 /// An asset: its code, its kind, and how many decimals its atomic unit has (BTC 8: one unit is a satoshi).
@@ -112,7 +120,10 @@ impl Asset {
 const _: () = {
     let mut i = 0;
     while i < Asset::KNOWN.len() {
-        assert!(Asset::KNOWN[i].scale() <= Asset::MAX_SCALE, "an asset has at most 18 decimals");
+        assert!(
+            Asset::KNOWN[i].scale() <= Asset::MAX_SCALE,
+            "an asset has at most 18 decimals"
+        );
         i += 1;
     }
 };

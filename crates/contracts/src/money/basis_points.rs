@@ -25,7 +25,11 @@ impl BasisPoints {
     ///
     /// [`BasisPointsError`] above [`BasisPoints::MAX`].
     pub const fn try_new(points: u32) -> Result<Self, BasisPointsError> {
-        if points > Self::MAX.0 { Err(BasisPointsError) } else { Ok(Self(points)) }
+        if points > Self::MAX.0 {
+            Err(BasisPointsError)
+        } else {
+            Ok(Self(points))
+        }
     }
 
     /// The number of basis points, 0 to 10,000.

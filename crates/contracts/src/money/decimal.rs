@@ -48,7 +48,11 @@ pub(super) fn positive_from_text(text: &str, max_scale: u8) -> Result<(u128, u8)
         return Err(AmountError::NotPositive);
     }
     let zeros = u32::try_from(decimal.exponent).unwrap_or(0);
-    let decimals = if decimal.exponent < 0 { decimal.exponent.unsigned_abs() } else { 0 };
+    let decimals = if decimal.exponent < 0 {
+        decimal.exponent.unsigned_abs()
+    } else {
+        0
+    };
     let scale = u8::try_from(decimals)
         .ok()
         .filter(|scale| *scale <= max_scale)
@@ -126,8 +130,17 @@ impl Decimal {
             _ => return Err(AmountError::Malformed),
         };
 
-        let mut decimal = Self { negative, digits: [0; MAX_TEXT_LEN], len: 0, exponent };
-        for (digit, weight) in whole.iter().map(|digit| (digit, 0)).chain(fraction.iter().map(|digit| (digit, 1))) {
+        let mut decimal = Self {
+            negative,
+            digits: [0; MAX_TEXT_LEN],
+            len: 0,
+            exponent,
+        };
+        for (digit, weight) in whole
+            .iter()
+            .map(|digit| (digit, 0))
+            .chain(fraction.iter().map(|digit| (digit, 1)))
+        {
             decimal.exponent -= weight;
             if decimal.len > 0 || *digit != b'0' {
                 decimal.digits[decimal.len] = digit - b'0';
@@ -147,17 +160,24 @@ impl Decimal {
 
     /// The digits followed by this many zeros, unless that is more than `u128` holds.
     fn magnitude(&self, zeros: u32) -> Option<u128> {
-        let digits = self.digits[..self.len]
-            .iter()
-            .try_fold(0_u128, |value, digit| value.checked_mul(10)?.checked_add(u128::from(*digit)))?;
+        let digits = self.digits[..self.len].iter().try_fold(0_u128, |value, digit| {
+            value.checked_mul(10)?.checked_add(u128::from(*digit))
+        })?;
         digits.checked_mul(10_u128.checked_pow(zeros)?)
     }
 }
 
 /// At least one digit, and what follows the digits.
 fn split_digits(bytes: &[u8]) -> Result<(&[u8], &[u8]), AmountError> {
-    let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
-    if end == 0 { Err(AmountError::Malformed) } else { Ok(bytes.split_at(end)) }
+    let end = bytes
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(bytes.len());
+    if end == 0 {
+        Err(AmountError::Malformed)
+    } else {
+        Ok(bytes.split_at(end))
+    }
 }
 
 fn parse_exponent(bytes: &[u8]) -> Result<i32, AmountError> {
@@ -170,6 +190,8 @@ fn parse_exponent(bytes: &[u8]) -> Result<i32, AmountError> {
     if !rest.is_empty() {
         return Err(AmountError::Malformed);
     }
-    let magnitude = digits.iter().fold(0_i32, |value, digit| (value * 10 + i32::from(digit - b'0')).min(EXPONENT_LIMIT));
+    let magnitude = digits.iter().fold(0_i32, |value, digit| {
+        (value * 10 + i32::from(digit - b'0')).min(EXPONENT_LIMIT)
+    });
     Ok(sign * magnitude)
 }

@@ -85,7 +85,9 @@ impl Price {
         let fewest = scale.saturating_sub(Asset::MAX_SCALE);
         for dropped in fewest..=scale {
             let rounded = divide(exact, U512::from(power_of_ten(dropped)), direction)?;
-            let Ok(mantissa) = u128::try_from(rounded) else { continue };
+            let Ok(mantissa) = u128::try_from(rounded) else {
+                continue;
+            };
             return Self::from_units(mantissa, scale - dropped).map_err(|_| MoneyError::PriceNotPositive);
         }
         Err(MoneyError::Overflow)
@@ -101,9 +103,8 @@ impl PartialOrd for Price {
 impl Ord for Price {
     fn cmp(&self, other: &Self) -> Ordering {
         // 128 bits times 10^18 (60 bits) fit 256.
-        let aligned = |price: &Self| {
-            U256::from(price.mantissa) * U256::from(power_of_ten(Asset::MAX_SCALE - price.scale))
-        };
+        let aligned =
+            |price: &Self| U256::from(price.mantissa) * U256::from(power_of_ten(Asset::MAX_SCALE - price.scale));
         aligned(self).cmp(&aligned(other))
     }
 }

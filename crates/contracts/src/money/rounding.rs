@@ -63,7 +63,10 @@ pub fn value_of(
     for (quantity, price) in fills {
         let expected = *base.get_or_insert(quantity.asset());
         if quantity.asset() != expected {
-            return Err(MoneyError::AssetMismatch { left: expected, right: quantity.asset() });
+            return Err(MoneyError::AssetMismatch {
+                left: expected,
+                right: quantity.asset(),
+            });
         }
         // In units of 10^-(base scale + 18), whatever the price's own scale.
         let term = product(&[
@@ -74,8 +77,17 @@ pub fn value_of(
         sum = sum.checked_add(term).ok_or(MoneyError::Overflow)?;
     }
     let base_scale = base.map_or(0, Asset::scale);
-    let numerator = sum.checked_mul(U512::from(power_of_ten(quote.scale()))).ok_or(MoneyError::Overflow)?;
-    amount(divide(numerator, U512::from(power_of_ten(base_scale + Asset::MAX_SCALE)), rounding)?, quote)
+    let numerator = sum
+        .checked_mul(U512::from(power_of_ten(quote.scale())))
+        .ok_or(MoneyError::Overflow)?;
+    amount(
+        divide(
+            numerator,
+            U512::from(power_of_ten(base_scale + Asset::MAX_SCALE)),
+            rounding,
+        )?,
+        quote,
+    )
 }
 
 /// How much of `base` a value buys at a price: value / price, rounded once.
@@ -86,7 +98,11 @@ pub fn value_of(
 ///
 /// [`MoneyError::Negative`] for a negative value, [`MoneyError::Overflow`].
 pub fn quantity_for(value: Amount, price: Price, base: Asset, rounding: Rounding) -> Result<Amount, MoneyError> {
-    let numerator = product(&[magnitude(value)?, power_of_ten(price.scale()), power_of_ten(base.scale())])?;
+    let numerator = product(&[
+        magnitude(value)?,
+        power_of_ten(price.scale()),
+        power_of_ten(base.scale()),
+    ])?;
     let denominator = product(&[price.mantissa(), power_of_ten(value.asset().scale())])?;
     amount(divide(numerator, denominator, rounding)?, base)
 }
@@ -98,12 +114,18 @@ pub fn quantity_for(value: Amount, price: Price, base: Asset, rounding: Rounding
 /// [`MoneyError::Negative`] for a negative amount.
 pub fn share_of(whole: Amount, share: BasisPoints, rounding: Rounding) -> Result<Amount, MoneyError> {
     let numerator = product(&[magnitude(whole)?, u128::from(share.get())])?;
-    amount(divide(numerator, U512::from(BasisPoints::MAX.get()), rounding)?, whole.asset())
+    amount(
+        divide(numerator, U512::from(BasisPoints::MAX.get()), rounding)?,
+        whole.asset(),
+    )
 }
 
 /// `10^exponent`, for exponents up to the sum of two scales.
 pub(super) const fn power_of_ten(exponent: u8) -> u128 {
-    assert!(exponent <= 2 * Asset::MAX_SCALE, "no exponent is larger than two scales");
+    assert!(
+        exponent <= 2 * Asset::MAX_SCALE,
+        "no exponent is larger than two scales"
+    );
     10_u128.pow(exponent as u32)
 }
 
