@@ -1,1 +1,17 @@
-//! Durable state: group commit, migrations, outbox and the command store
+//! Durable state, for every service alike.
+//!
+//! - [`sqlite`]: the embedded database: one writer thread that commits whatever waits as one group, a few
+//!   readers beside it.
+//! - [`migrations`]: ordered, embedded schema changes, checked at start.
+//! - [`outbox`]: effects that leave a service, stored in the transaction that causes them.
+//! - [`commands`]: the command store, the common machine of `exchanger`, `bc_gateway` and `notification`.
+//!
+//! What it keeps true: nothing is told to anybody before it is on disk, and whatever is on disk is told.
+
+pub mod commands;
+mod error;
+pub mod migrations;
+pub mod outbox;
+pub mod sqlite;
+
+pub use error::StoreError;

@@ -1,1 +1,13 @@
-//! How work travels: queues, the outbox dispatcher and the command worker
+//! How work travels between services and workers.
+//!
+//! - [`queue`]: the queue port; [`local`]: its adapter inside one process.
+//! - [`dispatcher`]: carries outbox rows to their destinations, at once after the commit or from the table.
+//! - [`command_worker`]: drives a service's command store: wakes, claims, hands to the service's decision, settles.
+//!
+//! What it keeps true: whatever travels may be lost, doubled or late without any harm but time, because the
+//! databases hold the truth and every receiver is idempotent. Everything is bounded.
+
+pub mod command_worker;
+pub mod dispatcher;
+pub mod local;
+pub mod queue;

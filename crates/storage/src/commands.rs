@@ -1,0 +1,234 @@
+//! The command store: the common machine of the services that do something outside.
+//!
+//! A command is accepted once by (order id, step), claimed by a worker under a lease and an epoch, moved forward
+//! by attempts whose intent is stored before their effect, and finished with a result that goes to the sagas from
+//! the same transaction. What it keeps true:
+//!
+//! - one row per (order id, step), with one content, for good; a finished or entombed row never changes its end;
+//! - a worker whose lease ran out changes nothing: every write names the epoch under which it was claimed;
+//! - a finished command that is accepted again publishes its result again, an unfinished one is queued again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::OrderId;
+use contracts::messages::{FailureCode, Step, StepResult};
+use jiff::Timestamp;
+
+use crate::StoreError;
+
+/// A command's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandKey {
+    /// The order.
+    pub order_id: OrderId,
+    /// The step.
+    pub step: Step,
+}
+
+/// A command that is handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommand {
+    /// Its name.
+    pub key: CommandKey,
+    /// What is asked, as canonical JSON; compared byte by byte when the command comes again.
+    pub content: String,
+    /// The service's own record of its attempts, as JSON; the first attempt's intent is in it already.
+    pub progress: String,
+}
+
+/// What became of a command that was handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Stored. With a grant, it is claimed for the caller, who must hand it to a worker of this process; without,
+    /// a wake-up is on its way to the service's queue.
+    New(Option<Claimed>),
+    /// It was there with the same content. Its result is published again, or it is queued again.
+    Known,
+    /// It was there with other content. Nothing changed.
+    Conflict,
+}
+
+/// A command under a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its name.
+    pub key: CommandKey,
+    /// What is asked, as stored.
+    pub content: String,
+    /// The service's own record, as stored.
+    pub progress: String,
+    /// The claim's number; every write under this claim names it.
+    pub epoch: i64,
+    /// How many times it was postponed before this claim.
+    pub tries: u32,
+    /// When the lease ends; nothing may be begun outside after that.
+    pub lease_until: Timestamp,
+}
+
+/// What a worker did with a claimed command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It came to its end; the result goes to the sagas.
+    Finished {
+        /// What came of it: a failure, or anything else for done.
+        result: StepResult,
+        /// The service's own record, if it changed.
+        progress: Option<String>,
+    },
+    /// Not yet; again at this time.
+    Postponed {
+        /// When.
+        until: Timestamp,
+        /// Why, for people.
+        reason: String,
+        /// Whether an outside party's answer is missing. When that has lasted for `stuck_after`, the saga hears
+        /// of it, once.
+        answer_missing: bool,
+        /// The service's own record, if it changed.
+        progress: Option<String>,
+    },
+    /// It can never be worked on (its stored form makes no sense). The row stays, dead, with a dead letter.
+    Dead {
+        /// Why.
+        error: String,
+    },
+}
+
+/// Whether a write under a claim counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fencing {
+    /// It did.
+    Written,
+    /// Another claim came later, or the command is finished: nothing was written.
+    Fenced,
+}
+
+/// What became of the wish to cancel a command before it takes effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entombment {
+    /// It will never run: a late copy answers the stored failure. Also when it had been entombed before.
+    Entombed,
+    /// It is beyond recall or finished; nothing changed.
+    TooLate(Box<Record>),
+}
+
+/// Where a command stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not at its end.
+    Open,
+    /// Ended with an effect.
+    Done,
+    /// Ended without effect.
+    Failed,
+    /// Cannot be worked on; an operator is asked.
+    Dead,
+}
+
+impl State {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state with this stored name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Open, Self::Done, Self::Failed, Self::Dead]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+}
+
+/// A command as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its name.
+    pub key: CommandKey,
+    /// What is asked.
+    pub content: String,
+    /// The service's own record.
+    pub progress: String,
+    /// Where it stands.
+    pub state: State,
+    /// Its result, once it has one.
+    pub result: Option<StepResult>,
+}
+
+/// Tells from a command's stored progress whether it can no longer be cancelled.
+pub type BeyondRecall = fn(&str) -> bool;
+
+/// Every command store in one place: how long things take, and when the sagas hear of an outside silence.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandTimes {
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// How long an accepted command is left to its wake-up before the sweep takes it.
+    pub hand_over: Duration,
+    /// How long an outside answer may be missing before the saga hears of it.
+    pub stuck_after: Duration,
+}
+
+/// A service's commands. Batch-first: one call is one transaction, `outcomes[i]` answers item `i`.
+#[async_trait]
+pub trait CommandStore: Send + Sync {
+    /// Stores commands that are new. With `grant` they are claimed for a worker of this process at once (epoch 1)
+    /// and no wake-up is queued: the caller hands them over, and if it dies first, the lease runs out.
+    /// Idempotent by key and content. At most [`contracts::clients::MAX_COMMANDS`].
+    async fn accept(
+        &self,
+        now: Timestamp,
+        commands: Vec<NewCommand>,
+        grant: bool,
+    ) -> Result<Vec<Acceptance>, StoreError>;
+
+    /// Claims those of `keys` that are open and not leased or postponed; the others are left out.
+    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Claims at most `limit` open commands that are due: never woken, postponed until now, or left behind by a
+    /// worker whose lease ran out. Those due longest come first.
+    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Stores `progress` under a claim: the intent of what is done next.
+    async fn checkpoint(
+        &self,
+        now: Timestamp,
+        key: CommandKey,
+        epoch: i64,
+        progress: String,
+    ) -> Result<Fencing, StoreError>;
+
+    /// Records what workers did, each under its claim.
+    async fn settle(
+        &self,
+        now: Timestamp,
+        settlements: Vec<(CommandKey, i64, Settlement)>,
+    ) -> Result<Vec<Fencing>, StoreError>;
+
+    /// Makes sure that `command` never runs, where it is absent or open and its progress is not yet `beyond_recall`.
+    /// It ends as failed with `code`, which goes to the sagas; a claim that somebody holds on it is fenced off.
+    async fn entomb(
+        &self,
+        now: Timestamp,
+        command: NewCommand,
+        code: FailureCode,
+        beyond_recall: BeyondRecall,
+    ) -> Result<Entombment, StoreError>;
+
+    /// One command, or `None`.
+    async fn record(&self, key: CommandKey) -> Result<Option<Record>, StoreError>;
+
+    /// How many commands are open.
+    async fn open_count(&self) -> Result<u64, StoreError>;
+
+    /// Makes every open command due now. Only for a process that knows that no other worker is alive (one
+    /// process, holding the lock on its data): after a crash nothing waits for a dead worker's lease.
+    async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError>;
+}

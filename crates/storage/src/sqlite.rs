@@ -1,0 +1,19 @@
+//! The embedded database.
+//!
+//! One file, one writer thread, a few readers. `synchronous=FULL`: what was acknowledged survives a power cut.
+
+mod columns;
+mod commands;
+mod database;
+mod migrate;
+mod outbox;
+mod readers;
+mod writer;
+
+pub use columns::{AmountBlob, bad_column, from_micros, micros};
+pub use commands::{COMMANDS_SCHEMA, SqliteCommands};
+pub use database::{Database, Durability, OpenError, Options, reader};
+pub use migrate::{check, migrate};
+pub use outbox::{OUTBOX_SCHEMA, OutboxRows, SqliteOutbox};
+pub use readers::Readers;
+pub use writer::{Tx, Writer};
