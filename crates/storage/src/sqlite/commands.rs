@@ -129,12 +129,14 @@ impl SqliteCommands {
         database: Database,
         outbox: SqliteOutbox,
         queue: Queue,
+        results: Option<Queue>,
         times: CommandTimes,
     ) -> Self {
         Self {
             database,
             outbox,
             queue,
+            results,
             times,
             sql: Arc::new(Statements::new(service)),
         }
