@@ -102,7 +102,8 @@ pub(super) fn format_magnitude(
     f.pad_integral(!negative, "", text)
 }
 
-/// `(-1)^negative × digits × 10^exponent`, with neither leading nor trailing zeros in `digits`; no digits are zero.
+/// `(-1)^negative × digits × 10^exponent`. Without trailing zeros in `digits`: zero has no digits at all, and a negative
+/// exponent means that the number really has that many decimals.
 struct Decimal {
     negative: bool,
     digits: [u8; MAX_TEXT_LEN],
@@ -130,22 +131,16 @@ impl Decimal {
             _ => return Err(AmountError::Malformed),
         };
 
+        let decimals = i32::try_from(fraction.len()).expect("a fraction is part of a text of bounded length");
         let mut decimal = Self {
             negative,
             digits: [0; MAX_TEXT_LEN],
             len: 0,
-            exponent,
+            exponent: exponent - decimals,
         };
-        for (digit, weight) in whole
-            .iter()
-            .map(|digit| (digit, 0))
-            .chain(fraction.iter().map(|digit| (digit, 1)))
-        {
-            decimal.exponent -= weight;
-            if decimal.len > 0 || *digit != b'0' {
-                decimal.digits[decimal.len] = digit - b'0';
-                decimal.len += 1;
-            }
+        for digit in whole.iter().chain(fraction) {
+            decimal.digits[decimal.len] = digit - b'0';
+            decimal.len += 1;
         }
         while decimal.len > 0 && decimal.digits[decimal.len - 1] == 0 {
             decimal.len -= 1;

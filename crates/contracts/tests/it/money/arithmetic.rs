@@ -60,6 +60,9 @@ fn bitcoin_and_dollars_do_not_mix() {
     assert_eq!(bitcoin.checked_add(dollar), Err(MIXED));
     assert_eq!(bitcoin.checked_sub(dollar), Err(MIXED));
     assert_eq!(bitcoin.min(dollar), Err(MIXED));
+    // Nor do two assets that happen to have the same scale.
+    assert!(bitcoin.checked_add(Amount::new(1, Asset::LTC)).is_err());
+    assert!(dollar.compare(Amount::new(1, Asset::EUR)).is_err());
     assert_eq!(bitcoin.compare(dollar), Err(MIXED));
     assert_eq!(MIXED.to_string(), "BTC and USD cannot be combined");
     assert_ne!(bitcoin, dollar);

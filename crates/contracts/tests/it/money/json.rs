@@ -189,6 +189,26 @@ fn a_number_of_64_characters_is_read_and_a_longer_one_is_not() {
 }
 
 #[test]
+fn what_is_not_quite_a_number_is_written_as_a_string() {
+    for (text, json) in [
+        ("1", "1"),
+        ("-0.50e+3", "-0.50e+3"),
+        ("1 ", "\"1 \""),
+        (" 1", "\" 1\""),
+        ("01", "\"01\""),
+        ("1.", "\"1.\""),
+        ("-", "\"-\""),
+        ("", "\"\""),
+        ("null", "\"null\""),
+        ("{}", "\"{}\""),
+        ("1,2", "\"1,2\""),
+    ] {
+        let written = serde_json::to_string(&DecimalText::try_new(text).unwrap()).unwrap();
+        assert_eq!(written, json);
+    }
+}
+
+#[test]
 fn a_string_may_be_written_with_escapes() {
     let escaped: String = "0."
         .chars()
