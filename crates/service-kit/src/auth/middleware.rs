@@ -1,0 +1,82 @@
+//! The two questions every route of a user asks, in this order, before anything else is looked at.
+
+use std::sync::Arc;
+
+use ::http::HeaderMap;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::{RequestExt as _, Router};
+use contracts::UserId;
+
+use super::verifier::{Refusal, TokenVerifier, VerifyError};
+use crate::bearer;
+use crate::problem::{Problem, ProblemCode};
+
+/// The user a request comes from, who is also the `{user_id}` of its path; put there by [`require_path_user`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthenticatedUser(pub UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for AuthenticatedUser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get()
+            .copied()
+            .ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
+    }
+}
+
+/// Puts every route of `router`, each with a `{user_id}` in its path, behind [`require_path_user`].
+pub fn protect<S>(router: Router<S>, verifier: &Arc<TokenVerifier>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    router.route_layer(from_fn_with_state(Arc::clone(verifier), require_path_user))
+}
+
+/// Lets a request through if its bearer token is valid (else 401, or 503 where that cannot be decided) and belongs to
+/// the `{user_id}` of the path (else 403). A `{user_id}` that is no id belongs to nobody, so it is 403 too: who is not
+/// allowed to look does not learn more.
+pub async fn require_path_user(
+    State(verifier): State<Arc<TokenVerifier>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let user = match authenticate(&verifier, request.headers()).await {
+        Ok(user) => user,
+        Err(problem) => return problem.into_response(),
+    };
+    let owner = match request.extract_parts::<RawPathParams>().await {
+        Ok(params) => params
+            .iter()
+            .find_map(|(name, value)| (name == "user_id").then(|| value.parse::<UserId>().ok())),
+        // What is no text is no id either.
+        Err(_) => Some(None),
+    };
+    match owner {
+        None => Problem::internal("the route is protected, but has no {user_id}").into_response(),
+        Some(owner) if owner != Some(user) => Problem::new(ProblemCode::Forbidden).into_response(),
+        Some(_) => {
+            request.extensions_mut().insert(AuthenticatedUser(user));
+            next.run(request).await
+        }
+    }
+}
+
+async fn authenticate(verifier: &TokenVerifier, headers: &HeaderMap) -> Result<UserId, Problem> {
+    let unauthorized = |detail: &str| Problem::new(ProblemCode::Unauthorized).with_detail(detail);
+    let token =
+        bearer::token(headers).ok_or_else(|| unauthorized("send the header `Authorization: Bearer <token>`, once"))?;
+    match verifier.verify(token).await {
+        Ok(user) => Ok(user),
+        Err(VerifyError::Refused(Refusal::Expired)) => Err(unauthorized("the token has expired")),
+        Err(VerifyError::Refused(reason)) => {
+            tracing::debug!(%reason, "a token is refused");
+            Err(unauthorized("the token is not valid"))
+        }
+        Err(VerifyError::Keys(error)) => Err(Problem::unavailable(error)),
+    }
+}

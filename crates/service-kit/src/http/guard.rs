@@ -1,0 +1,97 @@
+//! What happens to every request before its route is asked: in one place, so that the order can be read.
+
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
+use crate::problem::{Problem, ProblemCode};
+use crate::settings::Settings;
+use crate::shutdown::panic_message;
+
+/// When a shed client may come back.
+const SHED_FOR: Duration = Duration::from_secs(1);
+
+/// Bounds on requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Requests worked on at the same time; one more is answered 503 at once.
+    pub max_in_flight: NonZeroUsize,
+    /// How long one may take, reading its body included; then 503, and whether it had an effect is unknown.
+    pub timeout: Duration,
+}
+
+impl From<&Settings> for RequestLimits {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            max_in_flight: settings.max_in_flight,
+            timeout: settings.request_timeout,
+        }
+    }
+}
+
+struct Guard {
+    in_flight: Semaphore,
+    timeout: Duration,
+}
+
+/// Guards all routes and fallbacks of `router`: a span with method, route, status and milliseconds; shedding before
+/// token and body are looked at; a time limit; and a panic costs one answer, not the process.
+///
+/// To be called once all routes and fallbacks are there. Probes are merged afterwards: a full service is still alive.
+pub fn guard<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: RequestLimits) -> Router<S> {
+    let permits = limits.max_in_flight.get().min(Semaphore::MAX_PERMITS);
+    let guard = Guard {
+        in_flight: Semaphore::new(permits),
+        timeout: limits.timeout,
+    };
+    router.layer(from_fn_with_state(Arc::new(guard), run))
+}
+
+async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    // The route, not the path: what a client writes into a path does not belong into logs.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str);
+    let span = tracing::info_span!("request", method = %request.method(), route, status = Empty, ms = Empty);
+    let started = Instant::now();
+    async {
+        let response = answer(&guard, request, next).await;
+        let status = response.status().as_u16();
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let span = tracing::Span::current();
+        span.record("status", status);
+        span.record("ms", ms);
+        tracing::debug!("answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
+    // Held until the answer is ready: a request that is dropped on the way gives its place back as well.
+    let Ok(_permit) = guard.in_flight.try_acquire() else {
+        return Problem::overloaded(SHED_FOR).into_response();
+    };
+    // What a handler leaves behind when it panics is its own state, dropped with it; shared state is behind locks
+    // and channels that survive a panic.
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(guard.timeout, answered).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Problem::internal(panic_message(&*panic)).into_response(),
+        Err(_) => Problem::new(ProblemCode::Timeout)
+            .with_cause("the request took too long")
+            .into_response(),
+    }
+}

@@ -1,0 +1,212 @@
+//! The one table of all settings. A line here is a field of [`Settings`], an environment variable, a flag, a key of
+//! `cambist.toml`, a line of `cambist config` and a row of the reference; there is no second place to forget.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use contracts::BasisPoints;
+use contracts::money::DecimalText;
+
+use super::source::{Gathered, SettingsError};
+use super::value::{CallerTokens, Deposits, LogFilter, LogFormat, Secret, SecretUrl, ServiceUrl, Value};
+
+/// What is known about a setting besides its value.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The name, as in `cambist.toml`: `request_timeout`.
+    pub name: &'static str,
+    /// The heading under which the reference lists it.
+    pub group: &'static str,
+    /// The default's text. `{data_dir}` stands for that setting's value.
+    pub default: &'static str,
+    /// What to write: `DURATION`.
+    pub kind: &'static str,
+    /// Whether it is taken from the environment or a file only, and masked whenever shown.
+    pub secret: bool,
+    help: &'static [&'static str],
+    pub(super) shown: fn(&str) -> String,
+}
+
+impl Setting {
+    /// What it does, in a sentence or two.
+    #[must_use]
+    pub fn help(&self) -> String {
+        self.help.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The environment variable: `CAMBIST_REQUEST_TIMEOUT`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("CAMBIST_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The flag without its dashes, `request-timeout`; `None` for secrets.
+    #[must_use]
+    pub fn flag(&self) -> Option<String> {
+        (!self.secret).then(|| self.name.replace('_', "-"))
+    }
+}
+
+macro_rules! settings {
+    ($($group:literal { $($(#[doc = $help:literal])+ $name:ident: $type:ty = $default:literal;)+ })+) => {
+        /// Every setting, typed and checked.
+        #[derive(Debug, Clone)]
+        pub struct Settings {
+            $($(
+                $(#[doc = $help])+
+                pub $name: $type,
+            )+)+
+        }
+
+        /// Every setting, in the order of the reference.
+        pub static TABLE: &[Setting] = &[$($(Setting {
+            name: stringify!($name),
+            group: $group,
+            default: $default,
+            kind: <$type as Value>::KIND,
+            secret: <$type as Value>::SECRET,
+            help: &[$($help),+],
+            shown: <$type as Value>::shown,
+        },)+)+];
+
+        impl Settings {
+            pub(super) fn from_gathered(gathered: &Gathered) -> Result<Self, SettingsError> {
+                Ok(Self { $($($name: gathered.value::<$type>(stringify!($name))?,)+)+ })
+            }
+        }
+    };
+}
+
+settings! {
+    "Addresses and data" {
+        /// Address of the public listener.
+        listen: SocketAddr = "127.0.0.1:8000";
+        /// Address of the internal listener: other services, operators, probes. Never expose it.
+        internal_listen: SocketAddr = "127.0.0.1:8001";
+        /// Directory for everything this process keeps: the embedded database, generated secrets, mail as files.
+        data_dir: PathBuf = "./data";
+        /// Where the books are: `sqlite:PATH` or `postgres://user:password@host/name`.
+        database_url: SecretUrl = "sqlite:{data_dir}/cambist.db";
+        /// Where the queues are: `nats://host:4222`. Empty: inside this process.
+        nats_url: Option<SecretUrl> = "";
+        /// Where mail goes: `smtp://user:password@host:587`. Empty: `.eml` files under `data_dir`.
+        smtp_url: Option<SecretUrl> = "";
+        /// The sender of mail.
+        mail_from: String = "Cambist <cambist@localhost>";
+        /// Internal address of `auth`, when it runs apart.
+        auth_url: Option<ServiceUrl> = "";
+        /// Internal address of `balance`, when it runs apart.
+        balance_url: Option<ServiceUrl> = "";
+        /// Internal address of `exchanger`, when it runs apart.
+        exchanger_url: Option<ServiceUrl> = "";
+        /// Internal address of `bc_gateway`, when it runs apart.
+        bc_gateway_url: Option<ServiceUrl> = "";
+        /// Internal address of `notification`, when it runs apart.
+        notification_url: Option<ServiceUrl> = "";
+    }
+    "Logs" {
+        /// Which log lines are written: a level, or levels per module (`info,exchanger=debug`).
+        log: LogFilter = "info";
+        /// How log lines look: for people, as JSON, or by whether standard error is a terminal.
+        log_format: LogFormat = "auto";
+    }
+    "Access" {
+        /// The token this process presents to other services. `up` makes one at its first start.
+        internal_token: Option<Secret> = "";
+        /// Who may call the internal listener: `NAME=TOKEN`, separated by commas. A name is a service, or
+        /// `operator:` and a person's name, which the audit log will show.
+        internal_tokens: CallerTokens = "";
+        /// How long an access token is valid.
+        token_ttl: Duration = "15m";
+        /// The issuer named in access tokens.
+        token_issuer: String = "cambist";
+        /// The audience named in access tokens.
+        token_audience: String = "cambist";
+        /// How many verified access tokens are remembered.
+        token_cache: NonZeroUsize = "100000";
+        /// Failed logins of one account after which it is closed for `login_window`.
+        login_failures: NonZeroU32 = "10";
+        /// How long failed logins of an account are counted.
+        login_window: Duration = "15m";
+        /// How many passwords are hashed at the same time; each takes 19 MiB and a core.
+        password_hashers: NonZeroUsize = "2";
+        /// Who books deposits: users their own (`self`, the default of `up`), or only the internal side.
+        deposits: Deposits = "operator";
+    }
+    "Limits" {
+        /// Registrations and logins per minute from one address; 0 for no limit.
+        requests_per_minute: u32 = "60";
+        /// Requests worked on at the same time; more are answered 503 at once.
+        max_in_flight: NonZeroUsize = "4096";
+        /// Open connections per listener; more wait to be accepted.
+        max_connections: NonZeroUsize = "8192";
+        /// How long a request may take, its body included.
+        request_timeout: Duration = "10s";
+        /// How long a connection may take to send a request's headers, or stay idle.
+        header_timeout: Duration = "15s";
+        /// How long in-flight work may take to finish after a signal to stop.
+        drain_timeout: Duration = "20s";
+        /// Messages that wait in one queue inside this process, before its senders wait too.
+        queue_capacity: NonZeroUsize = "8192";
+    }
+    "Orders" {
+        /// How long a new order waits for its hold to be decided before it is answered as pending.
+        hold_wait: Duration = "2s";
+        /// How long a worker owns a command before another may take it.
+        command_lease: Duration = "30s";
+        /// How many times a step is tried before an operator is asked.
+        max_attempts: NonZeroU32 = "5";
+        /// How long an outside answer may be unknown before the order counts as stuck.
+        stuck_after: Duration = "30s";
+        /// How often a worker looks for unfinished rows of its own.
+        sweep_interval: Duration = "1s";
+        /// How long an idempotency key is remembered.
+        idempotency_retention: Duration = "7d";
+    }
+    "Funding of the hot wallet" {
+        /// Fiat that `migrate` moves from the treasury into a new hot wallet.
+        funding_fiat: DecimalText = "1000";
+        /// Crypto that `migrate` moves from the treasury into a new hot wallet.
+        funding_crypto: DecimalText = "1000";
+    }
+    "Venue" {
+        /// The venue's name in the books (`venue:{name}`).
+        venue_name: String = "sim";
+        /// Fiat per unit of crypto at the simulated venue.
+        venue_price: DecimalText = "10";
+        /// Half of what lies between buying and selling price.
+        venue_spread_bp: BasisPoints = "0";
+        /// The venue's fee.
+        venue_fee_bp: BasisPoints = "0";
+        /// How long an order at the venue may be executed. Ends before `command_lease`.
+        venue_expiry: Duration = "10s";
+        /// How long an answer of the venue is waited for.
+        venue_timeout: Duration = "3s";
+        /// How far the venue's clock may be from ours.
+        venue_skew: Duration = "2s";
+        /// What the simulated venue's chance is drawn from.
+        venue_seed: u64 = "0";
+        /// How long the simulated venue takes to answer.
+        venue_latency: Duration = "0ms";
+        /// Of 10,000 orders, how many the simulated venue refuses.
+        venue_refuse_bp: BasisPoints = "0";
+        /// Of 10,000 orders, how many it fills in part.
+        venue_partial_bp: BasisPoints = "0";
+        /// Of 10,000 orders, how many it executes without ever answering.
+        venue_executed_but_timed_out_bp: BasisPoints = "0";
+        /// Of 10,000 orders, how many it neither executes nor answers.
+        venue_timed_out_not_executed_bp: BasisPoints = "0";
+    }
+    "Chain" {
+        /// The seed of all keys that hold coins on the chain. `up` makes one at its first start.
+        chain_seed: Option<Secret> = "";
+        /// Crypto at the hot wallet's address in the simulated chain's first block. Empty: as `funding_crypto`.
+        chain_genesis: Option<DecimalText> = "";
+        /// Of 10,000 broadcasts, how many the simulated chain loses.
+        chain_lost_broadcast_bp: BasisPoints = "0";
+        /// Of 10,000 transfers, how many the simulated chain refuses before they are signed.
+        chain_refuse_bp: BasisPoints = "0";
+    }
+}

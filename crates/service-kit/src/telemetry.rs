@@ -1,0 +1,60 @@
+//! Logs: for people on a terminal, JSON otherwise, always to standard error.
+//!
+//! Standard output belongs to the commands (`audit`, `bench --json`). Secrets never get here: their types print as
+//! `[secret]`, and neither headers nor bodies of requests are ever logged. Panics are logged like everything else,
+//! so that a machine that reads JSON reads those too.
+
+use std::io::IsTerminal as _;
+
+use thiserror::Error;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::settings::{LogFilter, LogFormat};
+
+/// Logging cannot be set up.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter's text is no filter.
+    #[error("log: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// It has been set up before, and a process has one log.
+    #[error("logging is already set up")]
+    Again(#[from] TryInitError),
+}
+
+/// Sets up logging for this process. Colours appear only on a terminal, and not where `NO_COLOR` is set
+/// (<https://no-color.org>).
+///
+/// # Errors
+/// See [`TelemetryError`].
+pub fn init(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+    let targets: Targets = filter.as_str().parse()?;
+    let terminal = std::io::stderr().is_terminal();
+    let human = match format {
+        LogFormat::Auto => terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let registry = tracing_subscriber::registry().with(targets);
+    if human {
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        registry
+            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
+            .try_init()?;
+    } else {
+        let json = fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false);
+        registry.with(json.with_writer(std::io::stderr)).try_init()?;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
+    Ok(())
+}
