@@ -69,10 +69,9 @@ proptest! {
 
     #[test]
     fn any_number_is_read_as_on_paper(
-        text in "-?[0-9]{1,45}(\\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?",
+        text in "-?[0-9]{1,40}(\\.[0-9]{1,17})?([eE][+-]?[0-9]{1,3})?",
         scale in samples::scale(),
     ) {
-        prop_assume!(text.len() <= decimal::MAX_TEXT_LEN);
         let read = decimal::units_from_text(&text, scale).map(|units| units.to_string());
         prop_assert_eq!(read, parse_by_hand(&text, scale));
     }
