@@ -69,7 +69,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("room-plan", "every service has the same rooms", rooms::room_plan),
     rule(
         "migrations",
-        "migrations are NNNN_name.sql, numbered from 0001 without a gap",
+        "migrations are NNNN_name.sql, each number once",
         rooms::migrations,
     ),
     rule("pure-domain", "domain/ has no I/O, no tokio, no await", purity::domain),
