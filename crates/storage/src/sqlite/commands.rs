@@ -1,46 +1,24 @@
-//! The command store on SQLite.
+//! The command store on SQLite: what happens to one command inside a transaction. [`port`] has the verbs over
+//! batches, [`statements`] the SQL.
+
+mod port;
+mod statements;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use contracts::messages::{FailureCode, Message, Queue, SCHEMA_VERSION, Status, StepResult};
+use contracts::messages::{Message, Queue, SCHEMA_VERSION, Status, StepResult};
 use contracts::time::later;
 use contracts::{OrderId, ServiceName};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
 
+pub use self::statements::COMMANDS_SCHEMA;
+use self::statements::Statements;
 use super::columns::{bad_column, micros};
 use super::{Database, SqliteOutbox, Tx};
-use crate::StoreError;
-use crate::commands::{
-    Acceptance, BeyondRecall, Claimed, CommandKey, CommandStore, CommandTimes, Entombment, Fencing, NewCommand, Record,
-    Settlement, State,
-};
+use crate::commands::{Acceptance, Claimed, CommandKey, CommandTimes, Fencing, NewCommand, Record, Settlement, State};
 use crate::outbox::Destination;
-
-/// The table of commands, as a migration of the service that owns it. `next_attempt_at` is when an open command is
-/// due: the end of its lease while somebody works on it, the end of its pause when it is postponed.
-pub const COMMANDS_SCHEMA: &str = "
-CREATE TABLE {service}_commands (
-    order_id INTEGER NOT NULL,
-    step TEXT NOT NULL,
-    content TEXT NOT NULL,
-    progress TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('open', 'done', 'failed', 'dead')),
-    epoch INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at INTEGER NOT NULL,
-    answer_missing_since INTEGER,
-    missing_reported INTEGER NOT NULL DEFAULT 0,
-    last_reason TEXT,
-    result TEXT,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    PRIMARY KEY (order_id, step)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX {service}_commands_due ON {service}_commands (next_attempt_at) WHERE state = 'open';
-";
 
 /// A service's commands on SQLite. Clones share it.
 #[derive(Clone)]
@@ -51,73 +29,6 @@ pub struct SqliteCommands {
     results: Option<Queue>,
     times: CommandTimes,
     sql: Arc<Statements>,
-}
-
-struct Statements {
-    insert: String,
-    load: String,
-    claim: String,
-    due: String,
-    checkpoint: String,
-    finish: String,
-    postpone: String,
-    report_missing: String,
-    fence: String,
-    bury: String,
-    count: String,
-    release: String,
-}
-
-impl Statements {
-    fn new(service: ServiceName) -> Self {
-        let table = format!("{service}_commands");
-        Self {
-            insert: format!(
-                "INSERT INTO {table} (order_id, step, content, progress, state, epoch, next_attempt_at, result,
-                 created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
-                 ON CONFLICT DO NOTHING"
-            ),
-            load: format!("SELECT content, progress, state, result FROM {table} WHERE order_id = ?1 AND step = ?2"),
-            // An epoch of 0 was never claimed: its wake-up may come before it is due.
-            claim: format!(
-                "UPDATE {table} SET epoch = epoch + 1, next_attempt_at = ?3, updated_at = ?4
-                 WHERE order_id = ?1 AND step = ?2 AND state = 'open' AND (epoch = 0 OR next_attempt_at <= ?4)
-                 RETURNING content, progress, epoch, tries"
-            ),
-            due: format!(
-                "SELECT order_id, step FROM {table} WHERE state = 'open' AND next_attempt_at <= ?1
-                 ORDER BY next_attempt_at LIMIT ?2"
-            ),
-            checkpoint: format!(
-                "UPDATE {table} SET progress = ?4, updated_at = ?5
-                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
-            ),
-            finish: format!(
-                "UPDATE {table} SET state = ?4, result = ?5, progress = coalesce(?6, progress), updated_at = ?7,
-                 answer_missing_since = NULL, last_reason = NULL
-                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
-            ),
-            postpone: format!(
-                "UPDATE {table} SET next_attempt_at = ?4, progress = coalesce(?5, progress), updated_at = ?6,
-                 last_reason = ?7, tries = tries + 1,
-                 answer_missing_since = CASE WHEN ?8 THEN coalesce(answer_missing_since, ?6) END,
-                 missing_reported = CASE WHEN ?8 THEN missing_reported ELSE 0 END
-                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
-            ),
-            report_missing: format!(
-                "UPDATE {table} SET missing_reported = 1
-                 WHERE order_id = ?1 AND step = ?2 AND missing_reported = 0 AND answer_missing_since <= ?3"
-            ),
-            fence: format!("UPDATE {table} SET epoch = epoch + 1 WHERE order_id = ?1 AND step = ?2 RETURNING epoch"),
-            bury: format!(
-                "UPDATE {table} SET state = 'dead', last_reason = ?4, updated_at = ?5
-                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'
-                 RETURNING content"
-            ),
-            count: format!("SELECT count(*) FROM {table} WHERE state = 'open'"),
-            release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
-        }
-    }
 }
 
 impl SqliteCommands {
@@ -372,163 +283,6 @@ impl SqliteCommands {
             result,
         };
         self.outbox.put(tx, now, Destination::Queue(queue), encode(&message)?)
-    }
-}
-
-#[async_trait]
-impl CommandStore for SqliteCommands {
-    async fn accept(
-        &self,
-        now: Timestamp,
-        commands: Vec<NewCommand>,
-        grant: bool,
-    ) -> Result<Vec<Acceptance>, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| {
-                commands
-                    .into_iter()
-                    .map(|command| store.accept_one(tx, now, command, grant))
-                    .collect()
-            })
-            .await
-    }
-
-    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| {
-                keys.into_iter()
-                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
-                    .collect()
-            })
-            .await
-    }
-
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        let store = self.clone();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.database
-            .writer()
-            .run(move |tx| {
-                let keys = tx
-                    .prepare_cached(&store.sql.due)?
-                    .query_map(params![micros(now), limit], to_key)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                keys.into_iter()
-                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
-                    .collect()
-            })
-            .await
-    }
-
-    async fn checkpoint(
-        &self,
-        now: Timestamp,
-        key: CommandKey,
-        epoch: i64,
-        progress: String,
-    ) -> Result<Fencing, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| store.checkpoint_in(tx, now, key, epoch, &progress))
-            .await
-    }
-
-    async fn settle(
-        &self,
-        now: Timestamp,
-        settlements: Vec<(CommandKey, i64, Settlement)>,
-    ) -> Result<Vec<Fencing>, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| {
-                settlements
-                    .into_iter()
-                    .map(|(key, epoch, settlement)| store.settle_one(tx, now, key, epoch, settlement))
-                    .collect()
-            })
-            .await
-    }
-
-    async fn entomb(
-        &self,
-        now: Timestamp,
-        command: NewCommand,
-        code: FailureCode,
-        beyond_recall: BeyondRecall,
-    ) -> Result<Entombment, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| {
-                let key = command.key;
-                if let Some(record) = store.load(tx, key)? {
-                    let over = record.state != State::Open;
-                    let same_end =
-                        matches!(&record.result, Some(StepResult::Failure { code: end, .. }) if *end == code);
-                    if over && same_end {
-                        return Ok(Entombment::Entombed);
-                    }
-                    if over || beyond_recall(&record.progress) {
-                        return Ok(Entombment::TooLate(Box::new(record)));
-                    }
-                }
-                // An absent command is accepted first, so that both cases end alike; the claim fences off whoever
-                // holds one.
-                let NewCommand { content, progress, .. } = command;
-                tx.prepare_cached(&store.sql.insert)?.execute(params![
-                    key.order_id.get(),
-                    key.step.as_str(),
-                    content,
-                    progress,
-                    State::Open.as_str(),
-                    0,
-                    micros(now),
-                    None::<String>,
-                    micros(now),
-                ])?;
-                let epoch = store.fence(tx, key)?;
-                let result = StepResult::Failure {
-                    code,
-                    detail: "cancelled before it took effect".to_owned(),
-                };
-                store.settle_one(tx, now, key, epoch, Settlement::Finished { result, progress: None })?;
-                Ok(Entombment::Entombed)
-            })
-            .await
-    }
-
-    async fn record(&self, key: CommandKey) -> Result<Option<Record>, StoreError> {
-        let store = self.clone();
-        self.database
-            .readers()
-            .run(move |connection| store.load(connection, key))
-            .await
-    }
-
-    async fn open_count(&self) -> Result<u64, StoreError> {
-        let sql = Arc::clone(&self.sql);
-        let count: i64 = self
-            .database
-            .readers()
-            .run(move |connection| connection.query_row(&sql.count, (), |row| row.get(0)))
-            .await?;
-        Ok(count.unsigned_abs())
-    }
-
-    async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = Arc::clone(&self.sql);
-        let released = self
-            .database
-            .writer()
-            .run(move |tx| tx.prepare_cached(&sql.release)?.execute([micros(now)]))
-            .await?;
-        Ok(u64::try_from(released).unwrap_or(u64::MAX))
     }
 }
 

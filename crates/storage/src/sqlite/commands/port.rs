@@ -1,0 +1,173 @@
+//! The port's verbs: each is one transaction over a batch.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use contracts::messages::{FailureCode, StepResult};
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::{SqliteCommands, to_key};
+use crate::StoreError;
+use crate::commands::{
+    Acceptance, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, NewCommand, Record, Settlement,
+    State,
+};
+use crate::sqlite::columns::micros;
+
+#[async_trait]
+impl CommandStore for SqliteCommands {
+    async fn accept(
+        &self,
+        now: Timestamp,
+        commands: Vec<NewCommand>,
+        grant: bool,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| {
+                commands
+                    .into_iter()
+                    .map(|command| store.accept_one(tx, now, command, grant))
+                    .collect()
+            })
+            .await
+    }
+
+    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| {
+                keys.into_iter()
+                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
+                    .collect()
+            })
+            .await
+    }
+
+    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        let store = self.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.database
+            .writer()
+            .run(move |tx| {
+                let keys = tx
+                    .prepare_cached(&store.sql.due)?
+                    .query_map(params![micros(now), limit], to_key)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                keys.into_iter()
+                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
+                    .collect()
+            })
+            .await
+    }
+
+    async fn checkpoint(
+        &self,
+        now: Timestamp,
+        key: CommandKey,
+        epoch: i64,
+        progress: String,
+    ) -> Result<Fencing, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| store.checkpoint_in(tx, now, key, epoch, &progress))
+            .await
+    }
+
+    async fn settle(
+        &self,
+        now: Timestamp,
+        settlements: Vec<(CommandKey, i64, Settlement)>,
+    ) -> Result<Vec<Fencing>, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| {
+                settlements
+                    .into_iter()
+                    .map(|(key, epoch, settlement)| store.settle_one(tx, now, key, epoch, settlement))
+                    .collect()
+            })
+            .await
+    }
+
+    async fn entomb(
+        &self,
+        now: Timestamp,
+        command: NewCommand,
+        code: FailureCode,
+        beyond_recall: BeyondRecall,
+    ) -> Result<Entombment, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| {
+                let key = command.key;
+                if let Some(record) = store.load(tx, key)? {
+                    let over = record.state != State::Open;
+                    let same_end =
+                        matches!(&record.result, Some(StepResult::Failure { code: end, .. }) if *end == code);
+                    if over && same_end {
+                        return Ok(Entombment::Entombed);
+                    }
+                    if over || beyond_recall(&record.progress) {
+                        return Ok(Entombment::TooLate(Box::new(record)));
+                    }
+                }
+                // An absent command is accepted first, so that both cases end alike; the claim fences off whoever
+                // holds one.
+                let NewCommand { content, progress, .. } = command;
+                tx.prepare_cached(&store.sql.insert)?.execute(params![
+                    key.order_id.get(),
+                    key.step.as_str(),
+                    content,
+                    progress,
+                    State::Open.as_str(),
+                    0,
+                    micros(now),
+                    None::<String>,
+                    micros(now),
+                ])?;
+                let epoch = store.fence(tx, key)?;
+                let result = StepResult::Failure {
+                    code,
+                    detail: "cancelled before it took effect".to_owned(),
+                };
+                store.settle_one(tx, now, key, epoch, Settlement::Finished { result, progress: None })?;
+                Ok(Entombment::Entombed)
+            })
+            .await
+    }
+
+    async fn record(&self, key: CommandKey) -> Result<Option<Record>, StoreError> {
+        let store = self.clone();
+        self.database
+            .readers()
+            .run(move |connection| store.load(connection, key))
+            .await
+    }
+
+    async fn open_count(&self) -> Result<u64, StoreError> {
+        let sql = Arc::clone(&self.sql);
+        let count: i64 = self
+            .database
+            .readers()
+            .run(move |connection| connection.query_row(&sql.count, (), |row| row.get(0)))
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = Arc::clone(&self.sql);
+        let released = self
+            .database
+            .writer()
+            .run(move |tx| tx.prepare_cached(&sql.release)?.execute([micros(now)]))
+            .await?;
+        Ok(u64::try_from(released).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,94 @@
+//! The table of commands and every statement that touches it, made once for a service.
+
+use contracts::ServiceName;
+
+/// The table of commands, as a migration of the service that owns it. `next_attempt_at` is when an open command is
+/// due: the end of its lease while somebody works on it, the end of its pause when it is postponed.
+pub const COMMANDS_SCHEMA: &str = "
+CREATE TABLE {service}_commands (
+    order_id INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    content TEXT NOT NULL,
+    progress TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'done', 'failed', 'dead')),
+    epoch INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL,
+    answer_missing_since INTEGER,
+    missing_reported INTEGER NOT NULL DEFAULT 0,
+    last_reason TEXT,
+    result TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (order_id, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX {service}_commands_due ON {service}_commands (next_attempt_at) WHERE state = 'open';
+";
+
+/// The statements, with the service's table in them.
+pub(super) struct Statements {
+    pub(super) insert: String,
+    pub(super) load: String,
+    pub(super) claim: String,
+    pub(super) due: String,
+    pub(super) checkpoint: String,
+    pub(super) finish: String,
+    pub(super) postpone: String,
+    pub(super) report_missing: String,
+    pub(super) fence: String,
+    pub(super) bury: String,
+    pub(super) count: String,
+    pub(super) release: String,
+}
+
+impl Statements {
+    pub(super) fn new(service: ServiceName) -> Self {
+        let table = format!("{service}_commands");
+        Self {
+            insert: format!(
+                "INSERT INTO {table} (order_id, step, content, progress, state, epoch, next_attempt_at, result,
+                 created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+                 ON CONFLICT DO NOTHING"
+            ),
+            load: format!("SELECT content, progress, state, result FROM {table} WHERE order_id = ?1 AND step = ?2"),
+            // An epoch of 0 was never claimed: its wake-up may come before it is due.
+            claim: format!(
+                "UPDATE {table} SET epoch = epoch + 1, next_attempt_at = ?3, updated_at = ?4
+                 WHERE order_id = ?1 AND step = ?2 AND state = 'open' AND (epoch = 0 OR next_attempt_at <= ?4)
+                 RETURNING content, progress, epoch, tries"
+            ),
+            due: format!(
+                "SELECT order_id, step FROM {table} WHERE state = 'open' AND next_attempt_at <= ?1
+                 ORDER BY next_attempt_at LIMIT ?2"
+            ),
+            checkpoint: format!(
+                "UPDATE {table} SET progress = ?4, updated_at = ?5
+                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
+            ),
+            finish: format!(
+                "UPDATE {table} SET state = ?4, result = ?5, progress = coalesce(?6, progress), updated_at = ?7,
+                 answer_missing_since = NULL, last_reason = NULL
+                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
+            ),
+            postpone: format!(
+                "UPDATE {table} SET next_attempt_at = ?4, progress = coalesce(?5, progress), updated_at = ?6,
+                 last_reason = ?7, tries = tries + 1,
+                 answer_missing_since = CASE WHEN ?8 THEN coalesce(answer_missing_since, ?6) END,
+                 missing_reported = CASE WHEN ?8 THEN missing_reported ELSE 0 END
+                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
+            ),
+            report_missing: format!(
+                "UPDATE {table} SET missing_reported = 1
+                 WHERE order_id = ?1 AND step = ?2 AND missing_reported = 0 AND answer_missing_since <= ?3"
+            ),
+            fence: format!("UPDATE {table} SET epoch = epoch + 1 WHERE order_id = ?1 AND step = ?2 RETURNING epoch"),
+            bury: format!(
+                "UPDATE {table} SET state = 'dead', last_reason = ?4, updated_at = ?5
+                 WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'
+                 RETURNING content"
+            ),
+            count: format!("SELECT count(*) FROM {table} WHERE state = 'open'"),
+            release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
+        }
+    }
+}
