@@ -105,8 +105,14 @@ pub enum ServiceName {
 
 impl ServiceName {
     /// All of them, in the order in which they start.
-    pub const ALL: [Self; 6] =
-        [Self::Auth, Self::Balance, Self::Exchanger, Self::BcGateway, Self::Notification, Self::Wallet];
+    pub const ALL: [Self; 6] = [
+        Self::Auth,
+        Self::Balance,
+        Self::Exchanger,
+        Self::BcGateway,
+        Self::Notification,
+        Self::Wallet,
+    ];
 
     /// The name in settings, paths, table names and logs.
     #[must_use]
@@ -132,7 +138,10 @@ impl FromStr for ServiceName {
     type Err = UnknownService;
 
     fn from_str(text: &str) -> Result<Self, UnknownService> {
-        Self::ALL.into_iter().find(|service| service.as_str() == text).ok_or(UnknownService)
+        Self::ALL
+            .into_iter()
+            .find(|service| service.as_str() == text)
+            .ok_or(UnknownService)
     }
 }
 

@@ -45,7 +45,11 @@ impl Owner {
     /// The wallet of `user`: the hot wallet for user 1, the customer's otherwise.
     #[must_use]
     pub fn wallet(user: UserId) -> Self {
-        if user == UserId::HOT_WALLET { Self::HotWallet } else { Self::User(user) }
+        if user == UserId::HOT_WALLET {
+            Self::HotWallet
+        } else {
+            Self::User(user)
+        }
     }
 
     /// Whether this owner's balances must never go below zero.
@@ -101,7 +105,11 @@ impl FromStr for Owner {
                 if let Some(id) = other.strip_prefix("user:") {
                     let id: UserId = id.parse().map_err(|_| InvalidOwner)?;
                     // The hot wallet has one name only, or one account would have two.
-                    if id == UserId::HOT_WALLET { Err(InvalidOwner) } else { Ok(Self::User(id)) }
+                    if id == UserId::HOT_WALLET {
+                        Err(InvalidOwner)
+                    } else {
+                        Ok(Self::User(id))
+                    }
                 } else if let Some(name) = other.strip_prefix("venue:") {
                     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
                     if (1..=32).contains(&name.len()) && name.chars().all(plain) {
@@ -291,7 +299,9 @@ impl Posting {
     /// A posting of one transfer.
     #[must_use]
     pub fn single(transfer: Transfer) -> Self {
-        Self { transfers: vec![transfer] }
+        Self {
+            transfers: vec![transfer],
+        }
     }
 }
 

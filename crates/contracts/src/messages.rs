@@ -28,7 +28,12 @@ pub enum Queue {
 
 impl Queue {
     /// All queues.
-    pub const ALL: [Self; 4] = [Self::SagaSteps, Self::ExchangeOrders, Self::BcgatewayOrders, Self::Notifications];
+    pub const ALL: [Self; 4] = [
+        Self::SagaSteps,
+        Self::ExchangeOrders,
+        Self::BcgatewayOrders,
+        Self::Notifications,
+    ];
 
     /// The name of the queue and of its stream.
     #[must_use]
@@ -110,7 +115,10 @@ impl FromStr for Step {
     type Err = UnknownStep;
 
     fn from_str(text: &str) -> Result<Self, UnknownStep> {
-        Self::ALL.into_iter().find(|step| step.as_str() == text).ok_or(UnknownStep)
+        Self::ALL
+            .into_iter()
+            .find(|step| step.as_str() == text)
+            .ok_or(UnknownStep)
     }
 }
 
@@ -252,6 +260,9 @@ impl FromStr for FailureCode {
     type Err = UnknownFailureCode;
 
     fn from_str(text: &str) -> Result<Self, UnknownFailureCode> {
-        Self::ALL.into_iter().find(|code| code.as_str() == text).ok_or(UnknownFailureCode)
+        Self::ALL
+            .into_iter()
+            .find(|code| code.as_str() == text)
+            .ok_or(UnknownFailureCode)
     }
 }

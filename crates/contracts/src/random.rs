@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rand::{Rng as _, SeedableRng as _};
 use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 /// A source of random bytes.
 pub trait Entropy: Send + Sync {
@@ -57,12 +57,16 @@ impl SeededEntropy {
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).fill_bytes(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .fill_bytes(bytes);
     }
 }
 
 /// The delay before try number `attempt` (from 0): `base` doubled each time, never above `ceiling`.
 #[must_use]
 pub fn backoff(base: Duration, attempt: u32, ceiling: Duration) -> Duration {
-    base.saturating_mul(1_u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX)).min(ceiling)
+    base.saturating_mul(1_u32.checked_shl(attempt.min(20)).unwrap_or(u32::MAX))
+        .min(ceiling)
 }

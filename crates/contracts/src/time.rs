@@ -49,7 +49,10 @@ impl Clock for ManualClock {
 /// `from` plus `by`, stopping at the end of representable time (year 9999) instead of failing.
 #[must_use]
 pub fn later(from: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by).ok().and_then(|by| from.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| from.checked_add(by).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// How long until `deadline`; zero when it has passed.

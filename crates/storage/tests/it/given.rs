@@ -61,7 +61,7 @@ pub(crate) fn migrations() -> Migrations {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Open(OpenError),
-    Schema(SchemaError),
+    Schema(#[expect(dead_code, reason = "shown by Debug when a test fails")] SchemaError),
 }
 
 impl From<OpenError> for Failure {

@@ -1,5 +1,7 @@
 //! The stores, through their ports, on every adapter.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
+
 mod commands;
 mod given;
 mod group_commit;
