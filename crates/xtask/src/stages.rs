@@ -181,6 +181,10 @@ impl Run<'_> {
             command.env_remove(name);
         }
         command.args(stage.cargo().unwrap_or_default().split(' '));
+        if stage == Stage::Fmt && !io::stdout().is_terminal() {
+            // rustfmt colours its differences wherever it writes them.
+            command.args(["--", "--color", "never"]);
+        }
         if stage == Stage::Doc {
             command.env("RUSTDOCFLAGS", with_denied_warnings(env::var_os("RUSTDOCFLAGS")));
         }
