@@ -82,7 +82,7 @@ impl Stage {
             Stage::Build => {
                 "mend what rustc names above; if Cargo.lock is out of date, run `cargo check` and commit it"
             }
-            Stage::Test => "run a test again with `cargo test --workspace NAME`",
+            Stage::Test => "mend what is named above; `cargo test --workspace NAME` runs one test again",
         }
     }
 }
@@ -120,9 +120,10 @@ fn close(stages: &[Stage], failed: Option<Stage>, tally: Option<&Tally>) -> Exit
         }
         println!("next: {}", stage.remedy());
     }
-    match (tally, failed) {
-        (Some(tally), _) => println!("{} passed, {} failed", tally.passed, tally.failed),
-        (None, Some(stage)) => println!("stopped at {}", stage.name()),
+    match (failed, tally) {
+        // A run that broke without a failed test (it did not compile, a process died) must not read like a good one.
+        (Some(stage), Some(Tally { failed: 0, .. }) | None) => println!("stopped at {}", stage.name()),
+        (_, Some(tally)) => println!("{} passed, {} failed", tally.passed, tally.failed),
         (None, None) => {
             let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
             println!("{}: ok", names.join(", "));

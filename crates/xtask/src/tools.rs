@@ -152,7 +152,7 @@ fn quiet(command: &mut Command) -> bool {
 }
 
 fn install(packages: &[&str]) -> Result<()> {
-    let _policy = NoServices::begin()?;
+    let _policy = NoServices::begin(Path::new(POLICY))?;
     // Lists may be absent (a container) or old; that they cannot be refreshed does not matter if they suffice.
     quiet(Command::new("apt-get").args(["update", "-qq"]));
     let status = Command::new("apt-get")
@@ -179,32 +179,36 @@ const FORBIDDEN: &str =
 
 /// While this lives, apt starts no service. A policy that is already there is the machine's own and stays.
 struct NoServices {
-    ours: bool,
+    ours: Option<PathBuf>,
 }
 
 impl NoServices {
-    fn begin() -> Result<Self> {
-        let policy = Path::new(POLICY);
+    fn begin(policy: &Path) -> Result<Self> {
+        let ours = Some(policy.to_owned());
         if fs::read_to_string(policy).is_ok_and(|text| text == FORBIDDEN) {
             // Left by a run that was killed.
-            return Ok(Self { ours: true });
+            return Ok(Self { ours });
         }
         if policy.exists() {
-            return Ok(Self { ours: false });
+            return Ok(Self { ours: None });
         }
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o755).open(policy)?;
+        let options = options.write(true).create_new(true).mode(0o755);
+        let mut file = options
+            .open(policy)
+            .with_context(|| format!("{} cannot be written", policy.display()))?;
         file.write_all(FORBIDDEN.as_bytes())?;
-        Ok(Self { ours: true })
+        Ok(Self { ours })
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours
-            && let Err(error) = fs::remove_file(POLICY)
+        if let Some(policy) = &self.ours
+            && let Err(error) = fs::remove_file(policy)
         {
-            eprintln!("{POLICY} could not be removed ({error}); while it is there, apt starts no service");
+            let policy = policy.display();
+            eprintln!("{policy} could not be removed ({error}); while it is there, apt starts no service");
         }
     }
 }
@@ -236,6 +240,29 @@ mod tests {
         let missing = [tool("cargo-fmt"), tool("cargo-clippy")];
         let command = "rustup component add rustfmt clippy".to_owned();
         assert_eq!(plan(&missing, true), Plan::Ask(vec![command]));
+    }
+
+    #[test]
+    fn services_are_forbidden_while_apt_works_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy-rc.d");
+        let guard = NoServices::begin(&policy).unwrap();
+        let answer = Command::new("sh").arg(&policy).status().unwrap();
+        assert_eq!(answer.code(), Some(101));
+        assert_eq!(fs::metadata(&policy).unwrap().permissions().mode() & 0o111, 0o111);
+        // As if that run had been killed: the next one takes its policy over.
+        std::mem::forget(guard);
+        drop(NoServices::begin(&policy).unwrap());
+        assert!(!policy.exists());
+    }
+
+    #[test]
+    fn a_policy_of_the_machine_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy-rc.d");
+        fs::write(&policy, "exit 0").unwrap();
+        drop(NoServices::begin(&policy).unwrap());
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "exit 0");
     }
 
     #[test]
