@@ -181,6 +181,9 @@ impl Run<'_> {
         for (name, _) in env::vars_os().filter(|(name, _)| is_of_cargo_run(&name.to_string_lossy())) {
             command.env_remove(name);
         }
+        if let Ok(path) = env::join_paths(tools::folders(self.root)) {
+            command.env("PATH", path);
+        }
         command.args(stage.cargo().unwrap_or_default().split(' '));
         if stage == Stage::Fmt && !io::stdout().is_terminal() {
             // rustfmt colours its differences wherever it writes them.

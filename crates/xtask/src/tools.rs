@@ -128,10 +128,15 @@ fn is_there(tool: &Tool, root: &Path) -> bool {
     }
 }
 
-/// A program in `PATH` or in the project's own cache.
-fn find(program: &str, root: &Path) -> Option<PathBuf> {
+/// Where programs are looked for: `PATH`, then the project's own cache. The stages get it as their `PATH`.
+pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    find_in(program, env::split_paths(&path).chain([root.join("target/tools/bin")]))
+    let cache = Some(root.join("target/tools/bin")).filter(|cache| cache.is_dir());
+    env::split_paths(&path).chain(cache).collect()
+}
+
+fn find(program: &str, root: &Path) -> Option<PathBuf> {
+    find_in(program, folders(root).into_iter())
 }
 
 fn find_in(program: &str, folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
