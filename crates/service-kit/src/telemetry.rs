@@ -7,8 +7,10 @@
 use std::io::IsTerminal as _;
 
 use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
@@ -31,30 +33,45 @@ pub enum TelemetryError {
 /// # Errors
 /// See [`TelemetryError`].
 pub fn init(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
-    let targets: Targets = filter.as_str().parse()?;
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         LogFormat::Auto => terminal,
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let registry = tracing_subscriber::registry().with(targets);
-    if human {
-        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
-            .try_init()?;
-    } else {
-        let json = fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false);
-        registry.with(json.with_writer(std::io::stderr)).try_init()?;
-    }
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    subscriber(filter, human, colours, std::io::stderr)?.try_init()?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("no message"));
     }));
     Ok(())
+}
+
+/// What [`init`] installs, with a writer of choice.
+///
+/// # Errors
+/// [`TelemetryError::Filter`].
+pub fn subscriber<W>(
+    filter: &LogFilter,
+    human: bool,
+    colours: bool,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let targets: Targets = filter.as_str().parse()?;
+    let lines = fmt::layer().with_writer(writer);
+    let lines = if human {
+        lines.with_ansi(colours).boxed()
+    } else {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .boxed()
+    };
+    Ok(tracing_subscriber::registry().with(targets).with(lines))
 }

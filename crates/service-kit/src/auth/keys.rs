@@ -16,6 +16,8 @@ use tokio::sync::Mutex;
 
 /// Fetches are at least this far apart.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long `auth` may take to answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Known keys are trusted this long without asking again.
 const FRESH_FOR: Duration = Duration::from_secs(300);
 /// More keys than this are not published by any `auth` of ours.
@@ -60,7 +62,12 @@ impl Keys {
         if let Some(key) = self.fresh(kid) {
             return Ok(Some(key));
         }
-        let mut attempt = self.attempt.lock().await;
+        // Whose key is known but not fresh does not wait for somebody else's fetch.
+        let mut attempt = match (self.known(kid), self.attempt.try_lock()) {
+            (_, Ok(attempt)) => attempt,
+            (Some(key), Err(_)) => return Ok(Some(key)),
+            (None, Err(_)) => self.attempt.lock().await,
+        };
         // Somebody else may have fetched while this one waited.
         if let Some(key) = self.fresh(kid) {
             return Ok(Some(key));
@@ -87,9 +94,9 @@ impl Keys {
     }
 
     async fn fetch(&self, now: Timestamp) -> Result<(), ClientError> {
-        let published = self.auth.jwks().await.inspect_err(|error| {
-            tracing::warn!(%error, "the keys of auth cannot be fetched");
-        })?;
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, self.auth.jwks()).await;
+        let answer = answer.unwrap_or_else(|_| Err(ClientError::Unavailable("auth did not answer in time".into())));
+        let published = answer.inspect_err(|error| tracing::warn!(%error, "the keys of auth cannot be fetched"))?;
         let usable = published
             .keys
             .into_iter()

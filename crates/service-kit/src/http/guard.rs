@@ -5,6 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::http::HeaderValue;
+use ::http::header::CACHE_CONTROL;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -16,7 +18,6 @@ use tracing::field::Empty;
 
 use crate::problem::{Problem, ProblemCode};
 use crate::settings::Settings;
-use crate::shutdown::panic_message;
 
 /// When a shed client may come back.
 const SHED_FOR: Duration = Duration::from_secs(1);
@@ -66,7 +67,12 @@ async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> R
     let span = tracing::info_span!("request", method = %request.method(), route, status = Empty, ms = Empty);
     let started = Instant::now();
     async {
-        let response = answer(&guard, request, next).await;
+        let mut response = answer(&guard, request, next).await;
+        // Balances and tokens are nobody else's; a handler that knows better says so itself.
+        response
+            .headers_mut()
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
         let status = response.status().as_u16();
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let span = tracing::Span::current();
@@ -89,7 +95,8 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(guard.timeout, answered).await {
         Ok(Ok(response)) => response,
-        Ok(Err(panic)) => Problem::internal(panic_message(&*panic)).into_response(),
+        // The panic hook has logged it, with its place.
+        Ok(Err(_)) => Problem::new(ProblemCode::Internal).into_response(),
         Err(_) => Problem::new(ProblemCode::Timeout)
             .with_cause("the request took too long")
             .into_response(),

@@ -4,6 +4,7 @@
 //! long, before a token or a body is looked at; [`rate_limited`] bounds what one address may ask.
 
 mod guard;
+mod patient;
 mod rate_limit;
 mod serve;
 

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::patient::Patient;
 use crate::settings::Settings;
 
 /// More header bytes than this are refused with 431.
@@ -34,7 +35,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub struct ServeLimits {
     /// Open connections; more wait in the kernel's queue.
     pub max_connections: NonZeroUsize,
-    /// How long a connection may take to send a request's headers, or stay idle between requests.
+    /// How long a connection may take to send a request's headers, stay idle between requests, or take nothing of
+    /// what is being answered.
     pub header_timeout: Duration,
     /// How long requests in flight may take once the shutdown has begun; then their connections are closed.
     pub drain_timeout: Duration,
@@ -70,12 +72,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, s
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .pipeline_flush(true);
+        .max_buf_size(MAX_HEADER_BYTES);
 
     while let Some((permit, (stream, peer))) = next_connection(&listener, &connections, &shutdown).await {
         let service = to_service(router.clone(), peer);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, limits.header_timeout)), service);
         let connection = graceful.watch(connection);
         let cut_off = cut_off.clone();
         tokio::spawn(async move {

@@ -352,9 +352,13 @@ fn by_variable(key: &str) -> Option<&'static Setting> {
 }
 
 fn unknown_variable(key: &str) -> SettingsError {
+    let name = key.trim_start_matches("CAMBIST_").to_ascii_lowercase();
+    let near = nearest(&name, TABLE.iter().map(|setting| setting.name.to_owned()));
     SettingsError::Unknown {
         place: "the environment".into(),
         key: key.to_owned(),
-        nearest: nearest(key, TABLE.iter().map(Setting::variable)),
+        nearest: near
+            .and_then(|near| TABLE.iter().find(|setting| setting.name == near))
+            .map(Setting::variable),
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use contracts::BasisPoints;
 use contracts::money::DecimalText;
 
+use super::secret::{CallerTokens, Secret, SecretUrl};
 use super::source::{Gathered, SettingsError};
-use super::value::{CallerTokens, Deposits, LogFilter, LogFormat, Secret, SecretUrl, ServiceUrl, Value};
+use super::value::{Deposits, LogFilter, LogFormat, ServiceUrl, Value};
 
 /// What is known about a setting besides its value.
 #[derive(Debug, Clone, Copy)]
