@@ -1,0 +1,3 @@
+//! Where users, keys and failed logins lie.
+
+pub mod sqlite;
