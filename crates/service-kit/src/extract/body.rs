@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::extract::FromRequest;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
 use serde_path_to_error::{Path, Segment};
 
 use super::idempotency::{Fingerprint, fingerprint};
@@ -21,7 +22,7 @@ pub const BATCH_BODY_LIMIT: usize = 256 * 1024;
 /// A JSON body of type `T` and at most `LIMIT` bytes.
 ///
 /// Fields given twice and of the wrong type are refused. Unknown fields are refused if `T` says
-/// `#[serde(deny_unknown_fields)]`, as every body must. JSON nested more than 128 deep is malformed.
+/// `#[serde(deny_unknown_fields)]`, as every body must. A struct is read from a JSON object only.
 #[derive(Debug)]
 pub struct JsonBody<T, const LIMIT: usize = BODY_LIMIT> {
     /// What it says.
@@ -147,25 +148,65 @@ async fn read<const LIMIT: usize>(request: Request<Body>) -> Result<(Bytes, Fing
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let error = match serde_json::from_slice(bytes) {
+    let malformed = |error: serde_json::Error| Problem::new(ProblemCode::MalformedJson).with_detail(error.to_string());
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let error = match T::deserialize(NamedFields(&mut json)).and_then(|value| json.end().map(|()| value)) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     // A field may be wrong long before the text stops being JSON; what is not JSON is 400 all the same.
-    match serde_json::from_slice::<IgnoredAny>(bytes) {
-        Err(syntax) => return Err(Problem::new(ProblemCode::MalformedJson).with_detail(syntax.to_string())),
-        Ok(_) if !error.is_data() => {
-            return Err(Problem::new(ProblemCode::MalformedJson).with_detail(error.to_string()));
-        }
-        Ok(_) => {}
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(malformed)?;
+    if !error.is_data() {
+        return Err(malformed(error));
     }
     // Only now, as nobody waits for a refusal, find out which field it was.
-    let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
-    let pointer = match serde_path_to_error::deserialize::<_, T>(deserializer) {
-        Ok(_) => String::new(),
-        Err(located) => pointer(located.path()),
-    };
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let located = serde_path_to_error::deserialize::<_, T>(NamedFields(&mut json));
+    let pointer = located.err().map(|error| pointer(error.path())).unwrap_or_default();
     Err(Problem::invalid(pointer, without_position(&error.to_string())))
+}
+
+/// Serde reads a struct from an array too, field by field in the order of declaration. In a body that would be a
+/// second spelling nobody documented: `[30]` for `{"fiat_amount": 30}`.
+struct NamedFields<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for NamedFields<D> {
+    type Error = D::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_newtype_struct(name, visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
 }
 
 /// RFC 6901.

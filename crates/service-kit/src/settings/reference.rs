@@ -87,11 +87,13 @@ pub fn reference_markdown() -> String {
     let mut page = String::from(
         "# Settings\n\nGenerated from `crates/service-kit/src/settings/table.rs`; change it there.\n\n\
          A flag outweighs an environment variable, a variable outweighs `cambist.toml` (in the working directory, or \
-         where `--config` or `CAMBIST_CONFIG` says), the file outweighs the default. Unknown names are refused. \
+         where `--config` or `CAMBIST_CONFIG` says), the file outweighs the default. Unknown names are refused, \
+         also those that a platform adds (on Kubernetes set `enableServiceLinks: false`). \
          `cambist config` shows what is in force and where it came from.\n\n\
          The key in `cambist.toml` is the name in the first column; the flag is the same with dashes \
          (`--request-timeout`). Secrets have no flag, because everybody on a machine can read command lines; the \
-         variable with `_FILE` at the end names a file to read one from. Durations are a whole number and a unit: \
+         variable with `_FILE` at the end names a file to read one from. A password in an address is \
+         masked wherever the address is shown. Durations are a whole number and a unit: \
          `250ms`, `2s`, `15m`, `1h`, `7d`.\n",
     );
     let mut group = "";

@@ -177,9 +177,9 @@ settings! {
         venue_name: String = "sim";
         /// Fiat per unit of crypto at the simulated venue.
         venue_price: DecimalText = "10";
-        /// Half of what lies between buying and selling price.
+        /// How far the simulated venue buys below and sells above `venue_price`.
         venue_spread_bp: BasisPoints = "0";
-        /// The venue's fee.
+        /// The simulated venue's fee, of the fiat side of a trade.
         venue_fee_bp: BasisPoints = "0";
         /// How long an order at the venue may be executed. Ends before `command_lease`.
         venue_expiry: Duration = "10s";
