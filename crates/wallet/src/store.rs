@@ -1,0 +1,3 @@
+//! Where orders and deposits are kept: one adapter per database, the decisions of `domain` in all of them.
+
+pub mod sqlite;

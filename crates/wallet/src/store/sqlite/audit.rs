@@ -1,0 +1,57 @@
+//! The facts that the audit checks, read from a snapshot it hands in, so that they fit the ledger's and each other.
+//!
+//! Nothing is judged here. The audit compares each order's row with [`crate::domain::replay`] of its log, and both with
+//! what the ledger booked.
+
+use contracts::{DepositId, OrderId};
+use rusqlite::{Connection, params};
+
+use super::reads::read_log;
+use super::rows::{self, deposit_columns, order_columns};
+use super::{collect, limit_of};
+use crate::domain::{Deposit, LogEntry, Order};
+
+const ORDERS: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM wallet_orders WHERE order_id > ?1 ORDER BY order_id LIMIT ?2"
+);
+const DEPOSITS: &str = concat!(
+    "SELECT ",
+    deposit_columns!(),
+    " FROM wallet_deposits WHERE deposit_id > ?1 ORDER BY deposit_id LIMIT ?2"
+);
+
+/// An order as its row and its log tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderFacts {
+    /// The row.
+    pub order: Order,
+    /// The log, in the order of its entries.
+    pub log: Vec<LogEntry>,
+}
+
+/// At most `limit` orders with an id above `after`, by id, each with its log.
+///
+/// # Errors
+/// What SQLite says, a row that cannot be read included.
+pub fn orders(connection: &Connection, after: Option<OrderId>, limit: usize) -> rusqlite::Result<Vec<OrderFacts>> {
+    let after = after.map_or(0, OrderId::get);
+    let orders = collect(connection, ORDERS, params![after, limit_of(limit)], rows::order)?;
+    orders
+        .into_iter()
+        .map(|order| {
+            let log = read_log(connection, order.id)?;
+            Ok(OrderFacts { order, log })
+        })
+        .collect()
+}
+
+/// At most `limit` deposits with an id above `after`, by id.
+///
+/// # Errors
+/// What SQLite says, a row that cannot be read included.
+pub fn deposits(connection: &Connection, after: Option<DepositId>, limit: usize) -> rusqlite::Result<Vec<Deposit>> {
+    let after = after.map_or(0, DepositId::get);
+    collect(connection, DEPOSITS, params![after, limit_of(limit)], rows::deposit)
+}

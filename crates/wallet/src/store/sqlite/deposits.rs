@@ -1,0 +1,168 @@
+//! Deposits on SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::DepositId;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, params};
+use storage::StoreError;
+use storage::sqlite::{AmountBlob, Tx, micros};
+
+use super::orders::{again, to_u64};
+use super::rows::{self, deposit_columns};
+use super::{SqliteWallet, collect, encoding, limit_of};
+use crate::domain::effects::deposit_posting;
+use crate::domain::{Command, Deposit, DepositStatus};
+use crate::ports::{Announce, DepositStore, NewDeposit, Placement, Undecided};
+
+const BY_KEY: &str = concat!(
+    "SELECT ",
+    deposit_columns!(),
+    ", fingerprint FROM wallet_deposits WHERE user_id = ?1 AND idempotency_key = ?2"
+);
+const BY_REFERENCE: &str = "SELECT deposit_id FROM wallet_deposits WHERE user_id = ?1 AND reference = ?2";
+const INSERT: &str = "INSERT INTO wallet_deposits (user_id, currency, amount, reference, status, idempotency_key,
+    fingerprint, next_attempt_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const BOOK: &str = "UPDATE wallet_deposits SET status = 'booked', booked_at = ?2
+    WHERE deposit_id = ?1 AND status = 'pending'";
+const DUE: &str = concat!(
+    "SELECT ",
+    deposit_columns!(),
+    " FROM wallet_deposits INDEXED BY wallet_deposits_due
+    WHERE status = 'pending' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2"
+);
+const POSTPONE: &str = "UPDATE wallet_deposits SET tries = tries + 1, next_attempt_at = ?2 WHERE deposit_id = ?1";
+const MAKE_DUE: &str = "UPDATE wallet_deposits INDEXED BY wallet_deposits_due
+    SET next_attempt_at = min(next_attempt_at, ?1) WHERE status = 'pending'";
+const FORGET_KEYS: &str = "UPDATE wallet_deposits SET idempotency_key = NULL, fingerprint = NULL WHERE deposit_id IN (
+    SELECT deposit_id FROM wallet_deposits INDEXED BY wallet_deposits_key_age
+    WHERE idempotency_key IS NOT NULL AND created_at < ?1 ORDER BY created_at LIMIT ?2)";
+
+#[async_trait]
+impl DepositStore for SqliteWallet {
+    async fn create_deposits(
+        &self,
+        now: Timestamp,
+        due: Timestamp,
+        deposits: Vec<NewDeposit>,
+        mut announce: Announce<DepositId>,
+    ) -> Result<Vec<Placement<Deposit, DepositId>>, StoreError> {
+        let store = self.clone();
+        let job = move |tx: &mut Tx<'_>| {
+            let mut placements = Vec::with_capacity(deposits.len());
+            for (index, new) in deposits.into_iter().enumerate() {
+                let placement = store.create_deposit(tx, now, due, new)?;
+                let undecided = match &placement {
+                    Placement::Created(deposit) => Some((deposit.id, true)),
+                    Placement::Replayed(deposit) if deposit.status == DepositStatus::Pending => {
+                        Some((deposit.id, false))
+                    }
+                    Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_) => None,
+                };
+                if let Some((id, new)) = undecided {
+                    announce(Undecided { index, id, new });
+                }
+                placements.push(placement);
+            }
+            Ok(placements)
+        };
+        self.database.writer().run(job).await
+    }
+
+    async fn book_deposits(&self, now: Timestamp, ids: Vec<DepositId>) -> Result<(), StoreError> {
+        let job = move |tx: &mut Tx<'_>| {
+            let mut book = tx.prepare_cached(BOOK)?;
+            ids.iter()
+                .try_for_each(|id| book.execute(params![id.get(), micros(now)]).map(drop))
+        };
+        self.database.writer().run(job).await
+    }
+
+    async fn claim_due(&self, now: Timestamp, limit: usize, pauses: Vec<Duration>) -> Result<Vec<Deposit>, StoreError> {
+        let job = move |tx: &mut Tx<'_>| {
+            let deposits = collect(tx, DUE, params![micros(now), limit_of(limit)], rows::deposit)?;
+            for deposit in &deposits {
+                let again = again(now, deposit.tries, &pauses);
+                tx.prepare_cached(POSTPONE)?
+                    .execute(params![deposit.id.get(), micros(again)])?;
+            }
+            Ok(deposits)
+        };
+        self.database.writer().run(job).await
+    }
+
+    async fn make_due(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let job = move |tx: &mut Tx<'_>| tx.execute(MAKE_DUE, [micros(now)]).map(to_u64);
+        self.database.writer().run(job).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let job = move |tx: &mut Tx<'_>| {
+            tx.prepare_cached(FORGET_KEYS)?
+                .execute(params![micros(before), limit_of(limit)])
+        };
+        self.database.writer().run(job).await
+    }
+}
+
+impl SqliteWallet {
+    fn create_deposit(
+        &self,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+        due: Timestamp,
+        new: NewDeposit,
+    ) -> rusqlite::Result<Placement<Deposit, DepositId>> {
+        let user = new.user_id.get();
+        if let Some(known) = &new.idempotency {
+            let found: Option<(Deposit, [u8; 32])> = tx
+                .prepare_cached(BY_KEY)?
+                .query_row(params![user, known.key], |row| Ok((rows::deposit(row)?, row.get("fingerprint")?)))
+                .optional()?;
+            if let Some((deposit, fingerprint)) = found {
+                return Ok(if fingerprint == known.fingerprint {
+                    Placement::Replayed(deposit)
+                } else {
+                    Placement::KeyReused
+                });
+            }
+        }
+        let taken = tx
+            .prepare_cached(BY_REFERENCE)?
+            .query_row(params![user, new.reference], |row| rows::deposit_id(row, 0))
+            .optional()?;
+        if let Some(id) = taken {
+            return Ok(Placement::ReferenceTaken(id));
+        }
+        let key = new.idempotency.as_ref();
+        let status = DepositStatus::Pending;
+        tx.prepare_cached(INSERT)?.execute(params![
+            user,
+            new.amount.asset().code(),
+            AmountBlob(new.amount.units()),
+            new.reference,
+            status.as_str(),
+            key.map(|known| &known.key),
+            key.map(|known| known.fingerprint),
+            micros(due),
+            micros(now),
+        ])?;
+        let id = DepositId::try_new(tx.last_insert_rowid())
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let deposit = Deposit {
+            id,
+            user_id: new.user_id,
+            amount: new.amount,
+            reference: new.reference,
+            status,
+            tries: 0,
+            created_at: now,
+            booked_at: None,
+        };
+        let command = Command::Post(deposit_posting(&deposit));
+        let payload = command.to_json().map_err(encoding)?;
+        self.outbox.put(tx, now, command.destination(), payload)?;
+        Ok(Placement::Created(deposit))
+    }
+}

@@ -1,0 +1,112 @@
+//! Orders, the reading side: beside the writer, on the last commit. Every list is bounded by its caller and by an index.
+
+use contracts::{OrderId, UserId};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use storage::StoreError;
+use storage::sqlite::micros;
+
+use super::rows::{self, event_columns, order_columns};
+use super::{SqliteWallet, collect, limit_of};
+use crate::domain::{LogEntry, Order, OrderState};
+use crate::ports::SagaFilter;
+
+const ORDER: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM wallet_orders WHERE order_id = ?1 AND user_id = ?2"
+);
+const LOG: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM wallet_order_events WHERE order_id = ?1 ORDER BY seq"
+);
+const ORDERS: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM wallet_orders INDEXED BY wallet_orders_user WHERE user_id = ?1 AND order_id < ?2
+    ORDER BY order_id DESC LIMIT ?3"
+);
+/// Open orders are few, so they are found by their index and sorted, whatever the filter.
+const OPEN: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM wallet_orders INDEXED BY wallet_orders_due
+    WHERE state NOT IN ('completed', 'failed') AND order_id > ?1 AND created_at <= ?2
+    AND (?3 IS NULL OR instr(?3, ',' || state || ',') > 0) ORDER BY order_id LIMIT ?4"
+);
+const COUNTS: &str = "SELECT state, count(*) FROM wallet_orders INDEXED BY wallet_orders_due
+    WHERE state NOT IN ('completed', 'failed') GROUP BY state";
+
+impl SqliteWallet {
+    pub(super) async fn read_order(
+        &self,
+        user: UserId,
+        id: OrderId,
+    ) -> Result<Option<(Order, Vec<LogEntry>)>, StoreError> {
+        let query = move |connection: &Connection| {
+            let order = connection
+                .prepare_cached(ORDER)?
+                .query_row(params![id.get(), user.get()], rows::order)
+                .optional()?;
+            order
+                .map(|order| Ok((order, read_log(connection, id)?)))
+                .transpose()
+        };
+        self.database.readers().run(query).await
+    }
+
+    pub(super) async fn read_orders(
+        &self,
+        user: UserId,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Order>, StoreError> {
+        let before = before.unwrap_or(i64::MAX);
+        let query = move |connection: &Connection| {
+            collect(
+                connection,
+                ORDERS,
+                params![user.get(), before, limit_of(limit)],
+                rows::order,
+            )
+        };
+        self.database.readers().run(query).await
+    }
+
+    pub(super) async fn read_open_orders(
+        &self,
+        filter: SagaFilter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Order>, StoreError> {
+        let states = filter.state.map(|filter| {
+            let names: Vec<_> = filter.states().into_iter().map(OrderState::as_str).collect();
+            format!(",{},", names.join(","))
+        });
+        let until = filter.created_until.map_or(i64::MAX, micros);
+        let query = move |connection: &Connection| {
+            collect(
+                connection,
+                OPEN,
+                params![after.unwrap_or(0), until, states, limit_of(limit)],
+                rows::order,
+            )
+        };
+        self.database.readers().run(query).await
+    }
+
+    pub(super) async fn count_open_orders(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
+        let query = |connection: &Connection| {
+            collect(connection, COUNTS, (), |row| {
+                let count: i64 = row.get(1)?;
+                Ok((rows::text(row, 0)?, count.unsigned_abs()))
+            })
+        };
+        self.database.readers().run(query).await
+    }
+}
+
+/// An order's log; its length is bounded by the table of the saga.
+pub(super) fn read_log(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<LogEntry>> {
+    collect(connection, LOG, [id.get()], rows::log_entry)
+}
