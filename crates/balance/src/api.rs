@@ -1,0 +1,143 @@
+//! The internal routes. A handler extracts, asks the use case, and answers; who may call which route stands here, in
+//! one table.
+
+mod bodies;
+mod problems;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use contracts::clients::{Opened, WalletBalances};
+use contracts::ledger::{MAX_LINKED, MAX_POSTINGS, Posting, PostingOutcome, StatementLine};
+use contracts::{Amount, Asset, ServiceName, UserId};
+use service_kit::extract::{EmptyBody, IDEMPOTENCY_REPLAYED, IdempotencyKey, JsonBody, Page, PageQuery, PathId};
+use service_kit::internal::{Allowed, Caller, allow};
+use service_kit::problem::{Problem, ProblemCode};
+
+use self::bodies::{AdjustBody, AdjustedBody, WalletBody};
+use self::problems::{adjust_problem, open_problem, post_problem, statement_problem, wallet_problem};
+use crate::Service;
+use crate::domain::RequestKey;
+use crate::use_cases::{Signer, adjust_wallet, open_wallet, post_transfers, read_statement, read_wallet};
+
+/// The most bytes of one transfer as JSON: its names, an amount of 128 bits, a reason of 200 bytes and an actor of
+/// 64 make 600 at most, and twice that leaves room for escapes and white space.
+const TRANSFER_BYTES: usize = 1_280;
+
+/// The most bytes of a batch, about 1 MiB. The usual 16 KiB hold some forty postings, and a caller that has a hundred
+/// must not have to guess how many fit.
+const TRANSFERS_BODY_LIMIT: usize = MAX_POSTINGS * MAX_LINKED * TRANSFER_BYTES;
+
+/// Opens, reads and lists wallets: the service that users talk to, and people.
+const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet), Allowed::Operator];
+
+/// Reads a wallet or books: every service that moves money, and people.
+const MOVERS: &[Allowed] = &[
+    Allowed::Service(ServiceName::Wallet),
+    Allowed::Service(ServiceName::Exchanger),
+    Allowed::Service(ServiceName::BcGateway),
+    Allowed::Operator,
+];
+
+pub(crate) fn routes(service: &Service) -> Router {
+    let tokens = Arc::clone(&service.parts.internal_tokens);
+    let for_wallet = Router::new()
+        .route("/wallet/{user_id}", post(open).merge(patch(adjust)))
+        .route("/wallet/{user_id}/transactions", get(list));
+    let for_movers = Router::new()
+        .route("/wallet/{user_id}", get(read))
+        .route("/transfers", post(book));
+    allow(for_wallet, &tokens, WALLET)
+        .merge(allow(for_movers, &tokens, MOVERS))
+        .with_state(service.clone())
+}
+
+async fn open(
+    State(service): State<Service>,
+    PathId(user): PathId<UserId>,
+    _: EmptyBody,
+) -> Result<(StatusCode, Json<WalletBody>), Problem> {
+    let opened = open_wallet(service.ledger(), service.clock(), user)
+        .await
+        .map_err(open_problem)?;
+    match opened {
+        Opened::Now => {
+            let balances = vec![Amount::zero(Asset::BTC), Amount::zero(Asset::USD)];
+            let wallet = WalletBalances {
+                user_id: user,
+                balances,
+            };
+            Ok((StatusCode::CREATED, Json(wallet.into())))
+        }
+        Opened::Before => {
+            Err(Problem::new(ProblemCode::AlreadyExists).with_detail(format!("user {user} has a wallet")))
+        }
+    }
+}
+
+async fn read(State(service): State<Service>, PathId(user): PathId<UserId>) -> Result<Json<WalletBody>, Problem> {
+    let wallet = read_wallet(service.ledger(), user).await.map_err(wallet_problem)?;
+    Ok(Json(wallet.into()))
+}
+
+async fn list(
+    State(service): State<Service>,
+    PathId(user): PathId<UserId>,
+    page: PageQuery,
+) -> Result<Json<Page<StatementLine>>, Problem> {
+    let lines = read_statement(service.ledger(), user, page.cursor, page.limit.rows())
+        .await
+        .map_err(statement_problem)?;
+    Ok(Json(Page::cut(lines, page.limit, |line| line.entry_id)))
+}
+
+async fn adjust(
+    State(service): State<Service>,
+    caller: Caller,
+    PathId(user): PathId<UserId>,
+    key: Option<IdempotencyKey>,
+    body: JsonBody<AdjustBody>,
+) -> Result<Response, Problem> {
+    let request = key.map(|key| RequestKey {
+        key: key.as_str().to_owned(),
+        fingerprint: body.fingerprint.0,
+    });
+    let adjustment = body.value.adjustment(user, &caller, request)?;
+    let corrected = adjust_wallet(service.ledger(), service.clock(), adjustment)
+        .await
+        .map_err(adjust_problem)?;
+    let replayed = corrected.replayed;
+    let mut response = Json(AdjustedBody::from(corrected)).into_response();
+    if replayed {
+        response
+            .headers_mut()
+            .insert(IDEMPOTENCY_REPLAYED, axum::http::HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+async fn book(
+    State(service): State<Service>,
+    caller: Caller,
+    JsonBody { value: postings, .. }: JsonBody<Vec<Posting>, TRANSFERS_BODY_LIMIT>,
+) -> Result<Json<Vec<PostingOutcome>>, Problem> {
+    if postings.len() > MAX_POSTINGS {
+        return Err(Problem::invalid(
+            "",
+            format!("at most {MAX_POSTINGS} postings are accepted at once"),
+        ));
+    }
+    let name = caller.to_string();
+    let signer = match caller {
+        Caller::Service(_) => Signer::Service,
+        Caller::Operator(_) => Signer::Operator(&name),
+    };
+    let outcomes = post_transfers(service.ledger(), service.clock(), signer, postings)
+        .await
+        .map_err(post_problem)?;
+    Ok(Json(outcomes))
+}

@@ -1,0 +1,3 @@
+//! The databases that keep the books: each an adapter of [`crate::ports::LedgerStore`], each passing its suite.
+
+pub mod sqlite;
