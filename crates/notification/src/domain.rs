@@ -1,0 +1,4 @@
+//! What `notification` decides, without doing anything.
+
+pub mod delivery;
+pub mod letter;

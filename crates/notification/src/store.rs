@@ -1,0 +1,3 @@
+//! Where notifications lie.
+
+pub mod sqlite;
