@@ -26,4 +26,4 @@ pub use basis_points::BasisPoints;
 pub use error::{AmountError, BasisPointsError, MoneyError, UnknownAsset};
 pub use json::{DecimalText, JsonNumber};
 pub use price::Price;
-pub use rounding::{Rounding, quantity_for, share_of, value_of};
+pub use rounding::{Rounding, average_price, quantity_for, share_of, value_of};

@@ -90,6 +90,43 @@ pub fn value_of(
     )
 }
 
+/// The price that all fills together amount to: Σ quantity × price / Σ quantity, rounded once.
+///
+/// Exact when all fills have one price. Otherwise to 18 decimals, or as many as can be held. For people and reports: what
+/// is booked is [`value_of`], never this price times a quantity.
+///
+/// # Errors
+///
+/// [`MoneyError::Negative`] for a negative quantity, [`MoneyError::AssetMismatch`] if the quantities are not all of one
+/// asset, [`MoneyError::PriceNotPositive`] when the quantities add up to nothing, [`MoneyError::Overflow`].
+pub fn average_price(
+    fills: impl IntoIterator<Item = (Amount, Price)>,
+    rounding: Rounding,
+) -> Result<Price, MoneyError> {
+    let mut filled: Option<Amount> = None;
+    let mut sum = U512::ZERO;
+    for (quantity, price) in fills {
+        // As in `value_of`; the quantity's own scale cancels out below.
+        let term = product(&[
+            magnitude(quantity)?,
+            price.mantissa(),
+            power_of_ten(Asset::MAX_SCALE - price.scale()),
+        ])?;
+        sum = sum.checked_add(term).ok_or(MoneyError::Overflow)?;
+        filled = Some(filled.map_or(Ok(quantity), |so_far| so_far.checked_add(quantity))?);
+    }
+    let filled = filled
+        .filter(|filled| filled.is_positive())
+        .ok_or(MoneyError::PriceNotPositive)?;
+    for dropped in 0..=Asset::MAX_SCALE {
+        let divisor = product(&[magnitude(filled)?, power_of_ten(dropped)])?;
+        if let Ok(mantissa) = u128::try_from(divide(sum, divisor, rounding)?) {
+            return Price::from_units(mantissa, Asset::MAX_SCALE - dropped).map_err(|_| MoneyError::PriceNotPositive);
+        }
+    }
+    Err(MoneyError::Overflow)
+}
+
 /// How much of `base` a value buys at a price: value / price, rounded once.
 ///
 /// Down for what a buyer gets for a budget: the quantity's [`value_of`] then never exceeds the budget.

@@ -1,6 +1,8 @@
 //! Rounding: less than one unit, in the named direction, once; and exact wherever exact is possible.
 
-use contracts::money::{Amount, Asset, BasisPoints, MoneyError, Price, Rounding, quantity_for, share_of, value_of};
+use contracts::money::{
+    Amount, Asset, BasisPoints, MoneyError, Price, Rounding, average_price, quantity_for, share_of, value_of,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -296,6 +298,48 @@ fn negative_amounts_and_mixed_assets_are_refused() {
     let mixed = [(amount("1", Asset::BTC), ten), (amount("1", Asset::ETH), ten)];
     assert_eq!(
         value_of(mixed, Asset::USD, Rounding::Up),
+        Err(MoneyError::AssetMismatch {
+            left: Asset::BTC,
+            right: Asset::ETH
+        })
+    );
+}
+
+#[test]
+fn an_average_price_is_exact_where_the_fills_agree_and_lies_between_them_otherwise() {
+    let btc = |text| amount(text, Asset::BTC);
+    for rounding in [Rounding::Up, Rounding::Down] {
+        let same = [
+            (btc("0.1"), price("3.141592653589793238")),
+            (btc("7"), price("3.141592653589793238")),
+        ];
+        assert_eq!(average_price(same, rounding), Ok(price("3.141592653589793238")));
+        let halves = [(btc("1"), price("10")), (btc("1"), price("11"))];
+        assert_eq!(average_price(halves, rounding), Ok(price("10.5")));
+    }
+    let thirds = [(btc("2"), price("1")), (btc("1"), price("2"))];
+    assert_eq!(average_price(thirds, Rounding::Down), Ok(price("1.333333333333333333")));
+    assert_eq!(average_price(thirds, Rounding::Up), Ok(price("1.333333333333333334")));
+    let huge = Price::from_units(u128::MAX, 0).unwrap();
+    assert_eq!(average_price([(btc("1"), huge)], Rounding::Up), Ok(huge));
+    let dust = [(Amount::new(i128::MAX, Asset::ETH), huge)];
+    assert_eq!(average_price(dust, Rounding::Down), Ok(huge));
+}
+
+#[test]
+fn nothing_has_no_average_price() {
+    let none: [(Amount, Price); 0] = [];
+    assert_eq!(average_price(none, Rounding::Up), Err(MoneyError::PriceNotPositive));
+    let empty = [(Amount::zero(Asset::BTC), price("10"))];
+    assert_eq!(average_price(empty, Rounding::Up), Err(MoneyError::PriceNotPositive));
+    let debt = [(Amount::new(-1, Asset::BTC), price("10"))];
+    assert_eq!(average_price(debt, Rounding::Up), Err(MoneyError::Negative));
+    let mixed = [
+        (amount("1", Asset::BTC), price("1")),
+        (amount("1", Asset::ETH), price("1")),
+    ];
+    assert_eq!(
+        average_price(mixed, Rounding::Up),
         Err(MoneyError::AssetMismatch {
             left: Asset::BTC,
             right: Asset::ETH
