@@ -1,1 +1,126 @@
-//! Orders at the external venue
+//! Exchanger: orders at the external venue.
+//!
+//! It exists because a venue is somebody else's computer: it may execute an order and never say so. This service owns the
+//! commands to trade, their orders' names and ends in time, and the booking of what was filled. What it keeps true:
+//! **unknown is not failed**; an order is sent at most once under its name; what is booked is what was filled, once.
+//!
+//! - [`domain`]: the decision, pure; [`use_cases`]: taking commands in and carrying them out
+//! - [`ports`]: the venue; [`venue`]: its simulator
+//! - [`store`]: the command store and outbox on SQLite; [`worker`]: the tasks
+//! - [`api`]: internally `POST /buy/{order_id}` and `POST /sell/{order_id}`, and both with an array; nothing in public
+//!
+//! Queue: `exchange_orders` wakes the worker, results go to `saga_steps`.
+
+pub mod api;
+pub mod domain;
+pub mod ports;
+pub mod store;
+pub mod use_cases;
+pub mod venue;
+pub mod worker;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use contracts::clients::{Balance, Exchanger};
+use contracts::{Clock, Entropy};
+use service_kit::internal::InternalTokens;
+use storage::commands::CommandStore;
+use storage::outbox::OutboxStore;
+use transport::command_worker::Lane;
+use transport::queue::Transport;
+
+pub use crate::domain::decision::Rules;
+use crate::ports::Venue;
+pub use crate::store::sqlite::migrations;
+use crate::use_cases::submit::Submit;
+
+/// Exchanger's knobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The knobs of the decision: lives, pauses, numbers of attempts.
+    pub rules: Rules,
+    /// How long an answer of the venue is waited for.
+    pub venue_timeout: Duration,
+    /// How many commands the worker carries out at once.
+    pub concurrency: usize,
+    /// How many commands wait between this process's API and its worker; the others go by the queue.
+    pub lane_capacity: usize,
+    /// How often the worker looks for commands, and the dispatcher for rows, that are due or got lost.
+    pub sweep_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            venue_timeout: Duration::from_secs(3),
+            concurrency: 512,
+            lane_capacity: 4_096,
+            sweep_every: Duration::from_millis(500),
+        }
+    }
+}
+
+/// What exchanger needs from outside.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Its commands.
+    pub commands: Arc<dyn CommandStore>,
+    /// Its outbox, through which the commands publish.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// The ledger.
+    pub balance: Arc<dyn Balance>,
+    /// The venue.
+    pub venue: Arc<dyn Venue>,
+    /// The queues.
+    pub transport: Arc<dyn Transport>,
+    /// Who may call the internal routes.
+    pub internal_tokens: Arc<InternalTokens>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The knobs.
+    pub settings: Settings,
+}
+
+/// The service. Clones are the same one.
+#[derive(Clone)]
+pub struct Service {
+    dependencies: Arc<Dependencies>,
+    submit: Arc<Submit>,
+    /// The way to this process's worker, once it is started; without one everything goes by the queue.
+    lane: Arc<OnceLock<Lane>>,
+}
+
+impl Service {
+    /// The service; nothing runs yet.
+    #[must_use]
+    pub fn new(dependencies: Dependencies) -> Self {
+        let lane = Arc::new(OnceLock::new());
+        let submit = Submit::new(
+            Arc::clone(&dependencies.commands),
+            Arc::clone(&dependencies.clock),
+            Arc::clone(&lane),
+            dependencies.settings.rules,
+        );
+        Self {
+            dependencies: Arc::new(dependencies),
+            submit: Arc::new(submit),
+            lane,
+        }
+    }
+
+    /// The service as others of this process see it.
+    #[must_use]
+    pub fn client(&self) -> Arc<dyn Exchanger> {
+        Arc::clone(&self.submit) as Arc<dyn Exchanger>
+    }
+
+    /// The internal routes, for wallet and operators.
+    pub fn internal_routes(&self) -> Router {
+        api::routes(self.client(), &self.dependencies.internal_tokens)
+    }
+}

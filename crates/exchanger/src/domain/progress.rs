@@ -1,0 +1,136 @@
+//! A command's own record: its attempts at the venue and what they filled. It lies as JSON in the command's row.
+//!
+//! What it keeps true: an order is sent to the venue only under the claim whose number its attempt carries. Everybody
+//! else has to reckon with its having been sent, and asks.
+
+use contracts::clients::ExchangeCommand;
+use contracts::messages::Step;
+use contracts::{Amount, OrderId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{ClientOrderId, Fill};
+
+/// How many attempts the record keeps; older ones are closed and only their fills matter.
+const KEPT_ATTEMPTS: usize = 8;
+
+/// The epoch of a command's first claim.
+const FIRST_CLAIM: i64 = 1;
+
+/// The step that a command is for.
+#[must_use]
+pub const fn step_of(command: &ExchangeCommand) -> Step {
+    if command.compensate {
+        Step::Reverse
+    } else {
+        Step::Exchange
+    }
+}
+
+/// What has been tried so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The latest attempts, in order; never empty. All but the last are closed.
+    pub attempts: Vec<Attempt>,
+    /// What closed attempts filled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fills: Vec<Fill>,
+    /// Of a reversal: the fiat the hot wallet has to hold again when it is done, which is what the trade had taken of
+    /// the hold (hold − returned).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Amount>,
+}
+
+/// One order at the venue: what is stored before it is sent, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its name at the venue.
+    pub client_order_id: ClientOrderId,
+    /// When the venue stops executing it.
+    pub expires_at: Timestamp,
+    /// The epoch of the only claim under which it may be sent.
+    pub sendable_in: i64,
+    /// What became of it.
+    pub state: AttemptState,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum AttemptState {
+    /// Not known yet; it may not have been sent.
+    Pending,
+    /// The venue executed it, as far as it could; the fills are in [`Progress::fills`].
+    Done,
+    /// The venue refused it.
+    Rejected {
+        /// In the venue's words, shortened.
+        reason: String,
+    },
+    /// It is proven that the venue never had it.
+    Absent,
+}
+
+impl Progress {
+    /// The record of a new command: its first attempt, which the first claim may send.
+    #[must_use]
+    pub fn new(command: &ExchangeCommand, expires_at: Timestamp, owed: Option<Amount>) -> Self {
+        let client_order_id = ClientOrderId {
+            order_id: command.order_id,
+            step: step_of(command),
+            attempt: 1,
+        };
+        Self {
+            attempts: vec![Attempt {
+                client_order_id,
+                expires_at,
+                sendable_in: FIRST_CLAIM,
+                state: AttemptState::Pending,
+            }],
+            fills: Vec::new(),
+            owed,
+        }
+    }
+
+    /// The latest attempt.
+    #[must_use]
+    pub fn last(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// Whether the record belongs to this command and is complete.
+    #[must_use]
+    pub fn is_of(&self, order_id: OrderId, step: Step) -> bool {
+        let ours = |attempt: &Attempt| {
+            let id = attempt.client_order_id;
+            id.order_id == order_id && id.step == step
+        };
+        !self.attempts.is_empty() && self.attempts.iter().all(ours) && self.owed.is_some() == (step == Step::Reverse)
+    }
+
+    /// The record with its latest attempt changed.
+    #[must_use]
+    pub fn with_last(mut self, change: impl FnOnce(&mut Attempt)) -> Self {
+        if let Some(last) = self.attempts.last_mut() {
+            change(last);
+        }
+        self
+    }
+
+    /// The record with one more attempt, which may be sent under the claim `epoch`.
+    #[must_use]
+    pub fn with_next(mut self, previous: ClientOrderId, expires_at: Timestamp, epoch: i64) -> Self {
+        self.attempts.push(Attempt {
+            client_order_id: ClientOrderId {
+                attempt: previous.attempt.saturating_add(1),
+                ..previous
+            },
+            expires_at,
+            sendable_in: epoch,
+            state: AttemptState::Pending,
+        });
+        let surplus = self.attempts.len().saturating_sub(KEPT_ATTEMPTS);
+        self.attempts.drain(..surplus);
+        self
+    }
+}

@@ -1,0 +1,201 @@
+//! The port to the external venue, with its promises.
+//!
+//! A venue is another company's computer behind a network: an order may be executed although no answer ever came. So
+//! every order has a name of ours, stored before it is sent, by which the venue can be asked what became of it; and an
+//! end in time, after which silence becomes proof.
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use contracts::clients::Side;
+use contracts::ledger::Owner;
+use contracts::messages::Step;
+use contracts::{Amount, Asset, OrderId, Price};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What a venue is called in the books: its account is `venue:{name}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VenueName(Owner);
+
+/// A text that cannot be the name of a venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a venue's name has 1 to 32 characters of a–z, 0–9, _ and -")]
+pub struct InvalidVenueName;
+
+impl VenueName {
+    /// The venue of this name.
+    ///
+    /// # Errors
+    /// [`InvalidVenueName`] for anything but 1 to 32 characters of a–z, 0–9, `_` and `-`.
+    pub fn try_new(name: &str) -> Result<Self, InvalidVenueName> {
+        format!("venue:{name}").parse().map(Self).map_err(|_| InvalidVenueName)
+    }
+
+    /// Its account in the books.
+    #[must_use]
+    pub const fn account(&self) -> &Owner {
+        &self.0
+    }
+}
+
+impl fmt::Display for VenueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Our name for one order at the venue: `cambist-7-exchange-1` is the first attempt at step `exchange` of order 7.
+///
+/// Derived and never random, so that whoever works on the attempt asks about the same order. A venue that takes only
+/// short names or UUIDs is given an injective image of it by its adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientOrderId {
+    /// Whose order.
+    pub order_id: OrderId,
+    /// At which step.
+    pub step: Step,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+impl fmt::Display for ClientOrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            order_id,
+            step,
+            attempt,
+        } = self;
+        write!(f, "cambist-{order_id}-{step}-{attempt}")
+    }
+}
+
+/// A text that is no client order id of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not a client order id")]
+pub struct InvalidClientOrderId;
+
+impl FromStr for ClientOrderId {
+    type Err = InvalidClientOrderId;
+
+    /// Only the form that is written, so that one order has one name.
+    fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
+        let mut parts = text.splitn(4, '-');
+        let mut part = || parts.next().ok_or(InvalidClientOrderId);
+        let (prefix, order_id, step, attempt) = (part()?, part()?, part()?, part()?);
+        let id = Self {
+            order_id: order_id.parse().map_err(|_| InvalidClientOrderId)?,
+            step: step.parse().map_err(|_| InvalidClientOrderId)?,
+            attempt: attempt.parse().map_err(|_| InvalidClientOrderId)?,
+        };
+        if prefix == "cambist" && id.attempt > 0 && id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(InvalidClientOrderId)
+        }
+    }
+}
+
+impl TryFrom<String> for ClientOrderId {
+    type Error = InvalidClientOrderId;
+
+    fn try_from(text: String) -> Result<Self, InvalidClientOrderId> {
+        text.parse()
+    }
+}
+
+impl From<ClientOrderId> for String {
+    fn from(id: ClientOrderId) -> Self {
+        id.to_string()
+    }
+}
+
+/// How far an order may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Of a buy: fiat, the ceiling on cost **and** fees together. As much crypto as that pays for.
+    Spend(Amount),
+    /// Of a sell: crypto, the quantity.
+    Quantity(Amount),
+}
+
+/// An order for the venue. It is a market order, immediate-or-cancel: what cannot be filled at once is cancelled, so an
+/// order never rests in the venue's book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VenueOrder {
+    /// Our name for it, unique for good.
+    pub client_order_id: ClientOrderId,
+    /// Whether `base` is bought or sold.
+    pub side: Side,
+    /// The crypto.
+    pub base: Asset,
+    /// The fiat.
+    pub quote: Asset,
+    /// How far it may go; [`Limit::Spend`] for a buy, [`Limit::Quantity`] for a sell.
+    pub limit: Limit,
+    /// The venue must not begin to execute it at or after this time, by the venue's clock.
+    pub expires_at: Timestamp,
+}
+
+/// A part of an order that was executed at one price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fill {
+    /// Crypto; greater than zero.
+    pub quantity: Amount,
+    /// Fiat per unit of crypto.
+    pub price: Price,
+    /// Fiat, at least zero: on top of the price for a buyer, out of the proceeds for a seller.
+    pub fee: Amount,
+}
+
+/// What a venue says of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// **Final.** The order is over, and these are all its fills; none, if nothing could be filled at once.
+    Done(Vec<Fill>),
+    /// It is still being executed.
+    Open,
+    /// **Final.** The venue refused the order and executed none of it.
+    Rejected {
+        /// Why, in the venue's words.
+        reason: String,
+    },
+    /// The venue knows no order of this name *yet*.
+    NotFound,
+    /// No answer, or none that could be understood. The order may have been executed.
+    Unknown {
+        /// What happened to the answer, for people.
+        reason: String,
+    },
+}
+
+/// An external venue.
+///
+/// An implementation MUST keep these promises; the money depends on them:
+///
+/// - Only [`Answer::Done`] and [`Answer::Rejected`] are final, and they are the same for ever: `find` repeats what `place`
+///   answered, for at least as long as a command can wait (days).
+/// - Whatever is not understood (a time-out, a broken connection, a status 5xx, a new field) is [`Answer::Unknown`],
+///   never a refusal. A refusal *because the name is taken* is answered with what `find` says.
+/// - An order is executed at most once for a name, at most as far as its limit, and not begun at or after `expires_at`. A
+///   venue without expiring orders sends the time of sending along (a receive window) and refuses by it.
+/// - [`Answer::NotFound`] is proof of absence only when asked after `expires_at` + the engine's time-out (how long an
+///   accepted order may stay invisible) + the clocks' skew. Before, it says nothing.
+/// - Fees are in whole units of fiat, rounded once for the order, and of a sell never more than its proceeds rounded up.
+///   Fills of one price are merged: an answer has at most a thousand.
+/// - Every call comes back within a bounded time; dropping the call's future early is the same as [`Answer::Unknown`].
+#[async_trait]
+pub trait Venue: Send + Sync {
+    /// What it is called in the books; the same for the life of the installation.
+    fn name(&self) -> &VenueName;
+
+    /// Sends an order whose name and expiry have been stored. Never called twice for a name by one who knows of the
+    /// first call; an adapter meets a repeated name all the same when a worker comes back from the dead.
+    async fn place(&self, order: &VenueOrder) -> Answer;
+
+    /// What became of the order of this name. Changes nothing.
+    async fn find(&self, id: &ClientOrderId) -> Answer;
+}

@@ -1,0 +1,3 @@
+//! Where exchanger's commands lie.
+
+pub mod sqlite;

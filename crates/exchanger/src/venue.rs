@@ -1,0 +1,3 @@
+//! Venues: the adapters to the outside.
+
+pub mod simulated;
