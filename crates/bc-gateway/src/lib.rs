@@ -1,1 +1,329 @@
-//! Addresses and transfers on a blockchain
+//! The blockchain gateway: addresses, and transfers between them.
+//!
+//! It owns the customers' addresses (one per user and chain, each with a key derived from one seed), the nonces, and
+//! whatever is signed. Others hand it commands by (order id, step); it carries each out once, books it on the ledger and
+//! publishes the result. What it keeps true:
+//!
+//! - at most one transfer on the chain succeeds for a command: the bytes are signed once, committed with their nonce
+//!   before they are sent, and the same bytes are sent until they are confirmed;
+//! - `failed` comes only from checks before that commit;
+//! - unknown is not failed: what the chain does not answer is asked again;
+//! - the ledger is told exactly once of each transfer, by the transfer's own name (order, leg).
+//!
+//! Routes: internal `POST /withdraw/{user_id}` (wallet, operators). Worker: `bc_gateway_worker` on `bcgateway_orders`, and
+//! a sweep that brings coins which are no longer their users' back to the hot wallet's address.
+
+pub mod chain;
+pub mod domain;
+pub mod ports;
+pub mod store;
+pub mod use_cases;
+
+mod api;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use contracts::clients::{Balance, BcGateway};
+use contracts::messages::Queue;
+use contracts::{Clock, Entropy, ServiceName, UserId};
+use service_kit::internal::InternalTokens;
+use service_kit::shutdown::Shutdown;
+use storage::StoreError;
+use storage::commands::{Claimed, CommandStore};
+use storage::migrations::Migrations;
+use storage::outbox::{Destination, OutboxStore};
+use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OutboxRows};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use transport::command_worker::{CommandHandler, CommandWorker, Lane};
+use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
+use transport::queue::Transport;
+
+pub use crate::domain::custody::{Custody, InvalidSeed, Keys};
+pub use crate::ports::Address;
+use crate::ports::{Chain, TransferStore};
+use crate::use_cases::sign::SigningDesk;
+use crate::use_cases::submit::Submit;
+use crate::use_cases::sweep::Sweep;
+use crate::use_cases::transfer::{Patience, Transfer};
+
+/// The schema on SQLite, in order.
+#[must_use]
+pub fn migrations() -> Migrations {
+    Migrations::new(ServiceName::BcGateway)
+        .then("transfers", include_str!("../migrations/sqlite/0001_transfers.sql"))
+        .then("outbox", OUTBOX_SCHEMA)
+        .then("commands", COMMANDS_SCHEMA)
+}
+
+/// This service's knobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many confirmations make a transfer final, at least 1. The simulated chain shows 1 for what a reorganisation
+    /// is about to undo, so 1 means to trust every block.
+    pub confirmations: u32,
+    /// The pause before an unanswered question to the chain or the ledger is asked again; doubled each time, jittered.
+    pub first_pause: Duration,
+    /// The longest such pause.
+    pub longest_pause: Duration,
+    /// How long one call to the chain may take. A command makes at most four calls under one lease: the lease should be
+    /// longer than five times this.
+    pub call_timeout: Duration,
+    /// How many commands are worked on at once.
+    pub concurrency: usize,
+    /// How often the worker looks for commands that are due. Also how precisely pauses are kept.
+    pub sweep_every: Duration,
+    /// How often coins are looked for that belong back to the hot wallet's address; jittered.
+    pub sweep_coins_every: Duration,
+    /// How often the dispatcher looks for outbox rows whose hand-over was lost.
+    pub outbox_sweep_every: Duration,
+    /// Whether this process also runs the worker ([`Service::start_worker`]): accepted commands then go to it without
+    /// a detour over the queue. Without that worker they would wait for their leases to run out.
+    pub worker_in_process: bool,
+    /// How many commands may be on their way from the API to the worker of this process.
+    pub lane_capacity: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            confirmations: 2,
+            first_pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(5),
+            concurrency: 256,
+            sweep_every: Duration::from_millis(500),
+            sweep_coins_every: Duration::from_secs(10),
+            outbox_sweep_every: Duration::from_secs(1),
+            worker_in_process: true,
+            lane_capacity: 4_096,
+        }
+    }
+}
+
+/// What this service is made of.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Its commands.
+    pub commands: Arc<dyn CommandStore>,
+    /// Its signed transfers.
+    pub transfers: Arc<dyn TransferStore>,
+    /// Its outbox.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// The ledger.
+    pub balance: Arc<dyn Balance>,
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// The keys.
+    pub custody: Custody,
+    /// The queues.
+    pub transport: Arc<dyn Transport>,
+    /// Who may call the internal routes.
+    pub internal_tokens: Arc<InternalTokens>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The knobs.
+    pub settings: Settings,
+}
+
+/// Why the worker must not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The stored address of the hot wallet is not the one that its key has.
+    #[error(
+        "the custody seed is not the one that made this database's addresses: the hot wallet's address is {stored}, and \
+         this seed makes {derived}; bring the right seed back"
+    )]
+    WrongSeed {
+        /// What is stored.
+        stored: Address,
+        /// What the seed makes.
+        derived: Address,
+    },
+    /// It was started before.
+    #[error("the worker was started before")]
+    StartedBefore,
+    /// The store gave no answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The service. Clones are the same service.
+#[derive(Clone)]
+pub struct Service(Arc<Parts>);
+
+struct Parts {
+    dependencies: Dependencies,
+    chain: Arc<dyn Chain>,
+    desk: Arc<SigningDesk>,
+    gateway: Arc<Submit>,
+    granted: Mutex<Option<mpsc::Receiver<Claimed>>>,
+    /// Keeps the lane open where the API does not use it: a worker whose lane closes ends.
+    lane: Lane,
+}
+
+impl Service {
+    /// The service made of these parts. Nothing runs yet.
+    #[must_use]
+    pub fn new(dependencies: Dependencies) -> Self {
+        let settings = dependencies.settings;
+        let chain: Arc<dyn Chain> = Arc::new(chain::Bounded {
+            chain: Arc::clone(&dependencies.chain),
+            limit: settings.call_timeout,
+        });
+        let desk = SigningDesk::new(
+            Arc::clone(&chain),
+            dependencies.custody.clone(),
+            Arc::clone(&dependencies.transfers),
+            Arc::clone(&dependencies.clock),
+        );
+        let (lane, granted) = Lane::new(settings.lane_capacity);
+        let gateway = Submit {
+            store: Arc::clone(&dependencies.commands),
+            clock: Arc::clone(&dependencies.clock),
+            lane: settings.worker_in_process.then(|| lane.clone()),
+        };
+        Self(Arc::new(Parts {
+            dependencies,
+            chain,
+            desk: Arc::new(desk),
+            gateway: Arc::new(gateway),
+            granted: Mutex::new(Some(granted)),
+            lane,
+        }))
+    }
+
+    /// The service, for callers in this process.
+    #[must_use]
+    pub fn client(&self) -> Arc<dyn BcGateway> {
+        Arc::clone(&self.0.gateway) as _
+    }
+
+    /// No route of this service is public.
+    pub fn public_routes(&self) -> Router {
+        Router::new()
+    }
+
+    /// `POST /withdraw/{user_id}` and `POST /withdraw`, for wallet and operators.
+    pub fn internal_routes(&self) -> Router {
+        api::internal_routes(self.client(), &self.0.dependencies.internal_tokens)
+    }
+
+    /// The address of a user's wallet, whether it was used already or not.
+    #[must_use]
+    pub fn address(&self, user: UserId) -> Address {
+        self.0.desk.party(user).address
+    }
+
+    /// The decision about one command, as the worker uses it.
+    #[must_use]
+    pub fn handler(&self) -> Arc<dyn CommandHandler> {
+        let parts = &self.0.dependencies;
+        Arc::new(Transfer {
+            chain: Arc::clone(&self.0.chain),
+            desk: Arc::clone(&self.0.desk),
+            commands: Arc::clone(&parts.commands),
+            balance: Arc::clone(&parts.balance),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            patience: self.patience(),
+        })
+    }
+
+    /// The sweep of coins, as the worker uses it.
+    #[must_use]
+    pub fn coin_sweep(&self) -> Sweep {
+        let parts = &self.0.dependencies;
+        Sweep {
+            chain: Arc::clone(&self.0.chain),
+            desk: Arc::clone(&self.0.desk),
+            store: Arc::clone(&parts.transfers),
+            balance: Arc::clone(&parts.balance),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            patience: self.patience(),
+        }
+    }
+
+    /// Starts the worker and the sweep of coins on `shutdown`. Once per process.
+    ///
+    /// # Errors
+    /// [`StartError::WrongSeed`] before anything is signed with it.
+    pub async fn start_worker(&self, shutdown: &Shutdown) -> Result<(), StartError> {
+        let parts = &self.0.dependencies;
+        let derived = self.address(UserId::HOT_WALLET);
+        if let Some(stored) = parts.transfers.address(self.0.chain.name(), UserId::HOT_WALLET).await?
+            && stored != derived
+        {
+            return Err(StartError::WrongSeed { stored, derived });
+        }
+        let granted = self.0.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let granted = granted.ok_or(StartError::StartedBefore)?;
+        let worker = CommandWorker {
+            store: Arc::clone(&parts.commands),
+            handler: self.handler(),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            concurrency: parts.settings.concurrency,
+            sweep_every: parts.settings.sweep_every,
+        };
+        let (transport, lane) = (Arc::clone(&parts.transport), self.0.lane.clone());
+        let stop = shutdown.token();
+        shutdown.spawn("bc_gateway worker", async move {
+            let outcome = worker::work(worker, transport, granted, stop).await;
+            drop(lane);
+            outcome
+        });
+        let (sweep, entropy) = (self.coin_sweep(), Arc::clone(&parts.entropy));
+        let (every, stop) = (parts.settings.sweep_coins_every, shutdown.token());
+        shutdown.spawn("bc_gateway sweep of coins", async move {
+            worker::sweep_coins(sweep, every, entropy, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(())
+    }
+
+    /// Starts the dispatcher of this service's outbox on `shutdown`. `rows` come from
+    /// [`storage::sqlite::SqliteOutbox::new`].
+    pub fn start_dispatcher(&self, rows: OutboxRows, shutdown: &Shutdown) {
+        let parts = &self.0.dependencies;
+        let couriers: BTreeMap<Destination, Arc<dyn Courier>> = [Queue::BcgatewayOrders, Queue::SagaSteps]
+            .into_iter()
+            .map(|queue| {
+                let courier = QueueCourier {
+                    transport: Arc::clone(&parts.transport),
+                    queue,
+                };
+                (Destination::Queue(queue), Arc::new(courier) as _)
+            })
+            .collect();
+        let dispatcher = Dispatcher {
+            outbox: Arc::clone(&parts.outbox),
+            couriers,
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            sweep_every: parts.settings.outbox_sweep_every,
+        };
+        let stop = shutdown.token();
+        shutdown.spawn("bc_gateway dispatcher", async move {
+            dispatcher.run(rows, stop).await;
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    fn patience(&self) -> Patience {
+        let settings = self.0.dependencies.settings;
+        Patience {
+            confirmations: settings.confirmations.max(1),
+            first_pause: settings.first_pause,
+            longest_pause: settings.longest_pause,
+        }
+    }
+}

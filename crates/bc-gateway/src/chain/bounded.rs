@@ -1,0 +1,62 @@
+//! A chain whose calls end: whatever an adapter does, the gateway gets an answer in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use crate::ports::{
+    Address, BroadcastAnswer, Chain, FindAnswer, Keys, NonceAnswer, SendCheck, SignedTransfer, TransferDraft,
+};
+
+/// Another chain, each call of which is cut off after a while. What was cut off is unknown, not failed.
+pub(crate) struct Bounded {
+    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) limit: Duration,
+}
+
+impl Bounded {
+    fn late(&self) -> String {
+        format!("no answer within {} ms", self.limit.as_millis())
+    }
+}
+
+#[async_trait]
+impl Chain for Bounded {
+    fn name(&self) -> &'static str {
+        self.chain.name()
+    }
+
+    fn address(&self, keys: &Keys) -> Address {
+        self.chain.address(keys)
+    }
+
+    fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
+        self.chain.sign(keys, draft, nonce)
+    }
+
+    async fn can_send(&self, draft: &TransferDraft) -> SendCheck {
+        timeout(self.limit, self.chain.can_send(draft))
+            .await
+            .unwrap_or_else(|_| SendCheck::Unknown { reason: self.late() })
+    }
+
+    async fn next_nonce(&self, address: &Address) -> NonceAnswer {
+        timeout(self.limit, self.chain.next_nonce(address))
+            .await
+            .unwrap_or_else(|_| NonceAnswer::Unknown { reason: self.late() })
+    }
+
+    async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
+        timeout(self.limit, self.chain.broadcast(transfer))
+            .await
+            .unwrap_or_else(|_| BroadcastAnswer::Unknown { reason: self.late() })
+    }
+
+    async fn find(&self, hash: &str) -> FindAnswer {
+        timeout(self.limit, self.chain.find(hash))
+            .await
+            .unwrap_or_else(|_| FindAnswer::Unknown { reason: self.late() })
+    }
+}

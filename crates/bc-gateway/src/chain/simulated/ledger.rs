@@ -1,0 +1,290 @@
+//! The simulated chain's state: coins, nonces and transfers, inside a transaction of its own database.
+//!
+//! What it keeps true: coins are made at the genesis and nowhere else; a transfer moves coins once, in the order of its
+//! sender's nonces, and only when there are enough.
+
+use contracts::{Amount, Asset};
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use storage::sqlite::{AmountBlob, bad_column, micros};
+
+use crate::ports::FindAnswer;
+
+/// The chain's tables, in its own file.
+pub(super) const SCHEMA: &str = "
+CREATE TABLE chain_coins (
+    address TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    coins BLOB NOT NULL,
+    PRIMARY KEY (address, asset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chain_genesis (
+    asset TEXT NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chain_nonces (
+    address TEXT NOT NULL PRIMARY KEY,
+    next_nonce INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- 'shallow': in a block that the next look at it will find gone.
+CREATE TABLE chain_transfers (
+    hash TEXT NOT NULL PRIMARY KEY,
+    sender TEXT NOT NULL,
+    nonce INTEGER NOT NULL,
+    recipient TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    amount BLOB NOT NULL,
+    memo TEXT NOT NULL,
+    ready_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'shallow', 'confirmed'))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX chain_transfers_nonce ON chain_transfers (sender, nonce);
+CREATE INDEX chain_transfers_memo ON chain_transfers (memo);
+CREATE TABLE chain_broadcasts (
+    hash TEXT NOT NULL PRIMARY KEY,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// A transfer as it came in.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) hash: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) amount: Amount,
+    pub(super) nonce: u64,
+    pub(super) memo: String,
+}
+
+/// The coins of one asset at one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The address.
+    pub address: String,
+    /// Its confirmed coins.
+    pub coins: Amount,
+}
+
+/// Where a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Pending,
+    Shallow,
+    Confirmed,
+}
+
+/// All accounts, by address and asset, from a connection to the chain's file.
+///
+/// # Errors
+/// What SQLite says, or a row that this program cannot have written.
+pub fn accounts(connection: &Connection) -> rusqlite::Result<Vec<Account>> {
+    connection
+        .prepare_cached("SELECT asset, coins, address FROM chain_coins ORDER BY address, asset")?
+        .query_map((), |row| {
+            Ok(Account {
+                coins: to_amount(row, 0, 1)?,
+                address: row.get(2)?,
+            })
+        })?
+        .collect()
+}
+
+/// Makes the first coins of an asset, unless they were made before.
+pub(super) fn create(tx: &Connection, address: &str, made: Amount) -> rusqlite::Result<()> {
+    let first = tx
+        .prepare_cached("INSERT INTO chain_genesis (asset) VALUES (?) ON CONFLICT DO NOTHING")?
+        .execute([made.asset().code()])?;
+    if first == 1 {
+        set_coins(tx, address, made)
+    } else {
+        Ok(())
+    }
+}
+
+/// The confirmed coins at an address.
+pub(super) fn coins(connection: &Connection, address: &str, asset: Asset) -> rusqlite::Result<Amount> {
+    let units = connection
+        .prepare_cached("SELECT coins FROM chain_coins WHERE address = ? AND asset = ?")?
+        .query_row(params![address, asset.code()], |row| row.get::<_, AmountBlob>(0))
+        .optional()?
+        .map_or(0, |AmountBlob(units)| units);
+    Ok(Amount::new(units, asset))
+}
+
+fn set_coins(tx: &Connection, address: &str, coins: Amount) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO chain_coins (address, asset, coins) VALUES (?1, ?2, ?3)
+         ON CONFLICT (address, asset) DO UPDATE SET coins = excluded.coins",
+    )?
+    .execute(params![address, coins.asset().code(), AmountBlob(coins.units())])?;
+    Ok(())
+}
+
+/// The nonce of the transfer that is confirmed next.
+pub(super) fn next_nonce(connection: &Connection, address: &str) -> rusqlite::Result<u64> {
+    let next = connection
+        .prepare_cached("SELECT next_nonce FROM chain_nonces WHERE address = ?")?
+        .query_row([address], |row| to_nonce(row, 0))
+        .optional()?;
+    Ok(next.unwrap_or(0))
+}
+
+/// The first nonce that no transfer uses, not even one that waits.
+pub(super) fn first_free_nonce(connection: &Connection, address: &str) -> rusqlite::Result<u64> {
+    let highest = connection
+        .prepare_cached("SELECT nonce FROM chain_transfers WHERE sender = ? ORDER BY nonce DESC LIMIT 1")?
+        .query_row([address], |row| to_nonce(row, 0))
+        .optional()?;
+    Ok(next_nonce(connection, address)?.max(highest.map_or(0, |nonce| nonce + 1)))
+}
+
+/// The hash of the transfer that has this nonce.
+pub(super) fn holder_of_nonce(tx: &Connection, sender: &str, nonce: u64) -> rusqlite::Result<Option<String>> {
+    tx.prepare_cached("SELECT hash FROM chain_transfers WHERE sender = ? AND nonce = ?")?
+        .query_row(params![sender, nonce.cast_signed()], |row| row.get(0))
+        .optional()
+}
+
+/// Counts the broadcasts of bytes that were not there: 1 for the first.
+pub(super) fn count_broadcast(tx: &Connection, hash: &str) -> rusqlite::Result<u32> {
+    tx.prepare_cached(
+        "INSERT INTO chain_broadcasts (hash, number) VALUES (?, 1)
+         ON CONFLICT (hash) DO UPDATE SET number = number + 1 RETURNING number",
+    )?
+    .query_row([hash], |row| row.get(0))
+}
+
+/// Puts a transfer into the mempool, or into a block that will not last.
+pub(super) fn store(tx: &Connection, entry: &Entry, ready_at: Timestamp, shallow: bool) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO chain_transfers (hash, sender, nonce, recipient, asset, amount, memo, ready_at, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        entry.hash,
+        entry.from,
+        entry.nonce.cast_signed(),
+        entry.to,
+        entry.amount.asset().code(),
+        AmountBlob(entry.amount.units()),
+        entry.memo,
+        micros(ready_at),
+        if shallow { "shallow" } else { "pending" },
+    ])?;
+    Ok(())
+}
+
+/// Confirms whatever is ready: `sender`'s transfers in the order of their nonces, and then those that were waiting for
+/// the coins these brought. Each step confirms a transfer, so it ends.
+pub(super) fn advance(tx: &Connection, now: Timestamp, sender: &str) -> rusqlite::Result<()> {
+    let mut senders = vec![sender.to_owned()];
+    while let Some(sender) = senders.pop() {
+        let mut nonce = next_nonce(tx, &sender)?;
+        while let Some(recipient) = confirm(tx, now, &sender, nonce)? {
+            nonce += 1;
+            senders.push(recipient);
+        }
+    }
+    Ok(())
+}
+
+/// Confirms one transfer if it is there, ready and paid for; its recipient then.
+fn confirm(tx: &Connection, now: Timestamp, sender: &str, nonce: u64) -> rusqlite::Result<Option<String>> {
+    let due = tx
+        .prepare_cached(
+            "SELECT asset, amount, recipient, hash FROM chain_transfers
+             WHERE sender = ? AND nonce = ? AND state = 'pending' AND ready_at <= ?",
+        )?
+        .query_row(params![sender, nonce.cast_signed(), micros(now)], |row| {
+            Ok((
+                to_amount(row, 0, 1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+            ))
+        })
+        .optional()?;
+    let Some((amount, recipient, hash)) = due else {
+        return Ok(None);
+    };
+    let left = coins(tx, sender, amount.asset())?
+        .checked_sub(amount)
+        .map_err(|error| bad(1, error))?;
+    if left.is_negative() {
+        return Ok(None);
+    }
+    set_coins(tx, sender, left)?;
+    // Read after the sender's is written: both may be the same account.
+    let gained = coins(tx, &recipient, amount.asset())?
+        .checked_add(amount)
+        .map_err(|error| bad(1, error))?;
+    set_coins(tx, &recipient, gained)?;
+    tx.prepare_cached(
+        "INSERT INTO chain_nonces (address, next_nonce) VALUES (?1, ?2)
+         ON CONFLICT (address) DO UPDATE SET next_nonce = excluded.next_nonce",
+    )?
+    .execute(params![sender, (nonce + 1).cast_signed()])?;
+    tx.prepare_cached("UPDATE chain_transfers SET state = 'confirmed' WHERE hash = ?")?
+        .execute([hash])?;
+    Ok(Some(recipient))
+}
+
+/// Where a transfer stands; `None` when the chain does not have it.
+pub(super) fn standing(connection: &Connection, hash: &str) -> rusqlite::Result<Option<Standing>> {
+    connection
+        .prepare_cached("SELECT state FROM chain_transfers WHERE hash = ?")?
+        .query_row([hash], |row| match row.get::<_, String>(0)?.as_str() {
+            "pending" => Ok(Standing::Pending),
+            "shallow" => Ok(Standing::Shallow),
+            "confirmed" => Ok(Standing::Confirmed),
+            _ => Err(bad(0, "not a state of a transfer")),
+        })
+        .optional()
+}
+
+/// Answers a question about a transfer, after time has done its work. A shallow one is seen once and gone then.
+pub(super) fn look_up(tx: &Connection, now: Timestamp, hash: &str) -> rusqlite::Result<FindAnswer> {
+    let sender: Option<String> = tx
+        .prepare_cached("SELECT sender FROM chain_transfers WHERE hash = ?")?
+        .query_row([hash], |row| row.get(0))
+        .optional()?;
+    if let Some(sender) = sender {
+        advance(tx, now, &sender)?;
+    }
+    Ok(match standing(tx, hash)? {
+        None => FindAnswer::NotFound,
+        Some(Standing::Pending) => FindAnswer::Pending,
+        Some(Standing::Confirmed) => FindAnswer::Confirmed {
+            confirmations: super::DEPTH,
+        },
+        Some(Standing::Shallow) => {
+            tx.prepare_cached("DELETE FROM chain_transfers WHERE hash = ?")?
+                .execute([hash])?;
+            FindAnswer::Confirmed { confirmations: 1 }
+        }
+    })
+}
+
+/// How many transfers with this memo are confirmed for good.
+pub(super) fn count_confirmed(connection: &Connection, memo: &str) -> rusqlite::Result<u64> {
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM chain_transfers WHERE memo = ? AND state = 'confirmed'")?
+        .query_row([memo], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+fn to_nonce(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|error| bad(column, error))
+}
+
+fn to_amount(row: &Row<'_>, asset: usize, units: usize) -> rusqlite::Result<Amount> {
+    let asset: Asset = row
+        .get::<_, String>(asset)?
+        .parse()
+        .map_err(|error| bad(asset, error))?;
+    Ok(Amount::new(row.get::<_, AmountBlob>(units)?.0, asset))
+}
+
+fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    bad_column(column, Type::Text, error)
+}

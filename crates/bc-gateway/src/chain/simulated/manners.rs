@@ -1,0 +1,264 @@
+//! How the simulated chain misbehaves. Handed in, so that a seed or a script repeats every fault.
+//!
+//! Faults are chosen by a transfer's memo (`order:7:withdraw`, see [`crate::ports::Purpose`]) and the number of its
+//! broadcast, not by when it comes: the order in which tasks run does not matter.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use contracts::BasisPoints;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::ports::Purpose;
+
+/// What the chain does with a broadcast of bytes that it does not have yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Takes them and confirms them as soon as they are next.
+    Confirm,
+    /// Says that it took them, and forgets them.
+    LostBroadcast,
+    /// Takes them, and gives no usable answer.
+    UnknownButTaken,
+    /// Does not take them, and gives no usable answer.
+    UnknownNotTaken,
+    /// Takes them, and confirms them no earlier than after this time.
+    LateConfirmation(Duration),
+    /// Confirms them in a block that vanishes after it was seen once.
+    Reorganise,
+}
+
+/// The chain's behaviour. Deterministic implementations make deterministic runs.
+pub trait Manners: Send + Sync {
+    /// Whether the chain can be reached at all; if not, every question is answered by `Unknown`.
+    fn reachable(&self) -> bool {
+        true
+    }
+
+    /// Whether a transfer with this memo is refused before it is signed.
+    fn refuses(&self, memo: &str) -> bool;
+
+    /// What is done with broadcast `number` (from 1) of the transfer with this memo.
+    fn broadcast(&self, memo: &str, number: u32) -> Manner;
+}
+
+/// No faults.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WellBehaved;
+
+impl Manners for WellBehaved {
+    fn refuses(&self, _: &str) -> bool {
+        false
+    }
+
+    fn broadcast(&self, _: &str, _: u32) -> Manner {
+        Manner::Confirm
+    }
+}
+
+/// How often each fault happens, of all transfers (a refusal) or of all broadcasts (the others).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Refused before it is signed.
+    pub refuse_before_signing: BasisPoints,
+    /// [`Manner::LostBroadcast`].
+    pub lost_broadcast: BasisPoints,
+    /// [`Manner::UnknownButTaken`].
+    pub unknown_but_taken: BasisPoints,
+    /// [`Manner::UnknownNotTaken`].
+    pub unknown_not_taken: BasisPoints,
+    /// [`Manner::LateConfirmation`].
+    pub late_confirmation: BasisPoints,
+    /// How late, at most.
+    pub late_by: Duration,
+    /// [`Manner::Reorganise`].
+    pub reorganise: BasisPoints,
+}
+
+/// Faults of broadcasts that together happen always or more often: nothing would ever be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the chain's fault rates must add up to less than 10000 basis points")]
+pub struct InvalidRates;
+
+/// Faults by chance, repeatable: the same seed, memo and number give the same fault.
+#[derive(Debug, Clone, Copy)]
+pub struct RandomManners {
+    seed: u64,
+    rates: Rates,
+}
+
+impl RandomManners {
+    /// These faults at these rates.
+    ///
+    /// # Errors
+    /// [`InvalidRates`] when no broadcast would ever succeed.
+    pub fn try_new(seed: u64, rates: Rates) -> Result<Self, InvalidRates> {
+        let all = [
+            rates.lost_broadcast,
+            rates.unknown_but_taken,
+            rates.unknown_not_taken,
+            rates.late_confirmation,
+            rates.reorganise,
+        ];
+        let sum: u64 = all.iter().map(|rate| u64::from(rate.get())).sum();
+        if sum < u64::from(BasisPoints::MAX.get()) {
+            Ok(Self { seed, rates })
+        } else {
+            Err(InvalidRates)
+        }
+    }
+
+    /// Between 0 and 2⁶⁴−1, from the seed and what it is for.
+    fn draw(&self, what: &str, memo: &str, number: u32) -> u64 {
+        let digest = Sha256::new()
+            .chain_update(self.seed.to_be_bytes())
+            .chain_update(format!("{what}/{memo}/{number}"))
+            .finalize();
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
+impl Manners for RandomManners {
+    fn refuses(&self, memo: &str) -> bool {
+        let drawn = self.draw("refuse", memo, 0) % u64::from(BasisPoints::MAX.get());
+        drawn < u64::from(self.rates.refuse_before_signing.get())
+    }
+
+    fn broadcast(&self, memo: &str, number: u32) -> Manner {
+        let Rates { late_by, .. } = self.rates;
+        let span = u64::try_from(late_by.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        let late = Duration::from_micros(self.draw("late", memo, number) % span);
+        let mut left = self.draw("broadcast", memo, number) % u64::from(BasisPoints::MAX.get());
+        for (rate, manner) in [
+            (self.rates.lost_broadcast, Manner::LostBroadcast),
+            (self.rates.unknown_but_taken, Manner::UnknownButTaken),
+            (self.rates.unknown_not_taken, Manner::UnknownNotTaken),
+            (self.rates.late_confirmation, Manner::LateConfirmation(late)),
+            (self.rates.reorganise, Manner::Reorganise),
+        ] {
+            match left.checked_sub(u64::from(rate.get())) {
+                None => return manner,
+                Some(rest) => left = rest,
+            }
+        }
+        Manner::Confirm
+    }
+}
+
+/// Faults by hand, changeable while the chain runs; well-behaved where nothing is scripted.
+#[derive(Debug, Default)]
+pub struct ScriptedManners(Mutex<Script>);
+
+#[derive(Debug, Default)]
+struct Script {
+    unreachable: bool,
+    refused: BTreeSet<String>,
+    refuse_all: bool,
+    broadcasts: BTreeMap<String, VecDeque<Manner>>,
+    otherwise: Option<Manner>,
+}
+
+impl ScriptedManners {
+    /// No faults yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts the chain off, or brings it back.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.script().unreachable = !reachable;
+    }
+
+    /// Refuses this transfer before it is signed.
+    pub fn refuse(&self, purpose: Purpose) {
+        self.script().refused.insert(purpose.to_string());
+    }
+
+    /// Refuses every transfer before it is signed, or only those named.
+    pub fn refuse_all(&self, refuse: bool) {
+        self.script().refuse_all = refuse;
+    }
+
+    /// What happens to the next broadcasts of this transfer, one after the other; then it is as for all.
+    pub fn next_broadcasts(&self, purpose: Purpose, manners: impl IntoIterator<Item = Manner>) {
+        self.script()
+            .broadcasts
+            .entry(purpose.to_string())
+            .or_default()
+            .extend(manners);
+    }
+
+    /// What happens to broadcasts for which nothing else is scripted.
+    pub fn otherwise(&self, manner: Manner) {
+        self.script().otherwise = Some(manner);
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Manners for ScriptedManners {
+    fn reachable(&self) -> bool {
+        !self.script().unreachable
+    }
+
+    fn refuses(&self, memo: &str) -> bool {
+        let script = self.script();
+        script.refuse_all || script.refused.contains(memo)
+    }
+
+    fn broadcast(&self, memo: &str, _: u32) -> Manner {
+        let mut script = self.script();
+        let scripted = script.broadcasts.get_mut(memo).and_then(VecDeque::pop_front);
+        scripted.or(script.otherwise).unwrap_or(Manner::Confirm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bp(points: u32) -> BasisPoints {
+        BasisPoints::try_new(points).unwrap()
+    }
+
+    #[test]
+    fn chance_is_repeatable_and_keeps_to_its_rates() {
+        let rates = Rates {
+            refuse_before_signing: bp(1_000),
+            lost_broadcast: bp(1_000),
+            unknown_but_taken: bp(1_000),
+            unknown_not_taken: bp(1_000),
+            late_confirmation: bp(1_000),
+            late_by: Duration::from_secs(1),
+            reorganise: bp(1_000),
+        };
+        let manners = RandomManners::try_new(1, rates).unwrap();
+        let run = |manners: &RandomManners| -> Vec<Manner> {
+            (1..=2_000)
+                .map(|order| manners.broadcast(&format!("order:{order}:withdraw"), 1))
+                .collect()
+        };
+        let seen = run(&manners);
+        assert_eq!(seen, run(&manners));
+        assert_ne!(seen, run(&RandomManners::try_new(2, rates).unwrap()));
+        let confirmed = seen.iter().filter(|manner| **manner == Manner::Confirm).count();
+        assert!((900..1_100).contains(&confirmed), "{confirmed} of 2000");
+        assert!(
+            seen.iter()
+                .all(|manner| !matches!(manner, Manner::LateConfirmation(by) if *by > rates.late_by))
+        );
+        let always = Rates {
+            lost_broadcast: BasisPoints::MAX,
+            ..rates
+        };
+        assert_eq!(RandomManners::try_new(1, always).unwrap_err(), InvalidRates);
+    }
+}

@@ -1,0 +1,3 @@
+//! Where this service keeps its state.
+
+pub mod sqlite;

@@ -1,0 +1,279 @@
+//! Signed transfers, nonces, coins and sweeps on SQLite. [`statements`] has what happens inside a transaction,
+//! [`audit`] what an auditor reads.
+
+pub mod audit;
+mod coins;
+mod statements;
+
+use async_trait::async_trait;
+use contracts::{OrderId, UserId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use storage::StoreError;
+use storage::commands::{CommandKey, Fencing};
+use storage::sqlite::{AmountBlob, Database, SqliteCommands, Tx, micros};
+
+use self::statements::{amount, bad, nonce_from, user_from};
+use crate::ports::{
+    Address, Commitment, CountedCoins, NewSweep, OpenSweep, Party, SignedBatch, SignedCommand, SignedTransfer,
+    StoredTransfer, TransferStore,
+};
+
+/// The transfers of this service on SQLite.
+#[derive(Clone)]
+pub struct SqliteTransfers {
+    database: Database,
+    commands: SqliteCommands,
+}
+
+impl SqliteTransfers {
+    /// On the database in which `commands` (this service's) are kept: both are written in one transaction.
+    #[must_use]
+    pub const fn new(database: Database, commands: SqliteCommands) -> Self {
+        Self { database, commands }
+    }
+
+    fn commit_batch(&self, tx: &Tx<'_>, now: Timestamp, batch: SignedBatch) -> rusqlite::Result<Vec<Commitment>> {
+        let SignedBatch {
+            chain,
+            from,
+            first_nonce,
+            commands,
+        } = batch;
+        let count = commands.len();
+        let next = statements::next_nonce(tx, &from.address)?;
+        if next.is_some_and(|next| next != first_nonce) {
+            return Ok(vec![Commitment::Outdated; count]);
+        }
+        if !statements::assign(tx, now, chain, &from)? {
+            return Ok(vec![Commitment::WrongSeed; count]);
+        }
+        let mut outcomes = Vec::with_capacity(count);
+        let mut used = 0;
+        for command in commands {
+            let outcome = self.commit_one(tx, now, chain, &from, command)?;
+            outcomes.push(outcome);
+            if outcome != Commitment::Written {
+                break;
+            }
+            used += 1;
+        }
+        outcomes.resize(count, Commitment::Outdated);
+        if used > 0 {
+            statements::set_next_nonce(tx, &from.address, first_nonce.saturating_add(used))?;
+        }
+        Ok(outcomes)
+    }
+
+    fn commit_one(
+        &self,
+        tx: &Tx<'_>,
+        now: Timestamp,
+        chain: &str,
+        from: &Party,
+        command: SignedCommand,
+    ) -> rusqlite::Result<Commitment> {
+        let SignedCommand {
+            key,
+            epoch,
+            to,
+            amount,
+            transfer,
+        } = command;
+        if !statements::assign(tx, now, chain, &to)? {
+            return Ok(Commitment::WrongSeed);
+        }
+        if from.user_id != UserId::HOT_WALLET && !coins::suffice(tx, from.user_id, amount)? {
+            return Ok(Commitment::CoinsMissing);
+        }
+        let (nonce, hash) = (transfer.nonce, transfer.hash.clone());
+        let progress = crate::domain::progress::Progress::Signed(transfer).to_json();
+        match self.commands.checkpoint_in(tx, now, key, epoch, &progress)? {
+            Fencing::Fenced => return Ok(Commitment::Fenced),
+            Fencing::Written => {}
+        }
+        tx.prepare_cached(
+            "INSERT INTO bc_gateway_transfers
+             (order_id, step, from_user, to_user, asset, amount, nonce, hash, signed_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            key.order_id.get(),
+            key.step.as_str(),
+            from.user_id.get(),
+            to.user_id.get(),
+            amount.asset().code(),
+            AmountBlob(amount.units()),
+            statements::nonce_column(nonce)?,
+            hash,
+            micros(now)
+        ])?;
+        for user in [from.user_id, to.user_id] {
+            coins::mark(tx, now, user, amount.asset())?;
+        }
+        Ok(Commitment::Written)
+    }
+}
+
+#[async_trait]
+impl TransferStore for SqliteTransfers {
+    async fn address(&self, chain: &'static str, user: UserId) -> Result<Option<Address>, StoreError> {
+        self.database
+            .readers()
+            .run(move |connection| statements::address(connection, chain, user))
+            .await
+    }
+
+    async fn next_nonce(&self, address: &Address) -> Result<Option<u64>, StoreError> {
+        let address = address.clone();
+        self.database
+            .readers()
+            .run(move |connection| statements::next_nonce(connection, &address))
+            .await
+    }
+
+    async fn commit(&self, now: Timestamp, batch: SignedBatch) -> Result<Vec<Commitment>, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| store.commit_batch(tx, now, batch))
+            .await
+    }
+
+    async fn transfer(&self, key: CommandKey) -> Result<Option<StoredTransfer>, StoreError> {
+        self.database
+            .readers()
+            .run(move |connection| load_transfer(connection, key))
+            .await
+    }
+
+    async fn count_coins(&self, now: Timestamp, limit: usize) -> Result<Vec<CountedCoins>, StoreError> {
+        self.database.writer().run(move |tx| coins::count(tx, now, limit)).await
+    }
+
+    async fn begin_sweep(&self, now: Timestamp, sweep: NewSweep) -> Result<Option<i64>, StoreError> {
+        self.database.writer().run(move |tx| begin_sweep(tx, now, &sweep)).await
+    }
+
+    async fn open_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OpenSweep>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.database
+            .readers()
+            .run(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT id, user_id, asset, amount, nonce, hash, bytes, tries FROM bc_gateway_sweeps
+                         WHERE state = 'signed' AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
+                    )?
+                    .query_map(params![micros(now), limit], to_open_sweep)?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn postpone_sweep(&self, id: i64, until: Timestamp) -> Result<(), StoreError> {
+        self.database
+            .writer()
+            .run(move |tx| {
+                tx.prepare_cached(
+                    "UPDATE bc_gateway_sweeps SET next_attempt_at = ?, tries = tries + 1
+                     WHERE id = ? AND state = 'signed'",
+                )?
+                .execute(params![micros(until), id])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn finish_sweep(&self, now: Timestamp, id: i64) -> Result<(), StoreError> {
+        self.database
+            .writer()
+            .run(move |tx| {
+                let swept = tx
+                    .prepare_cached(
+                        "UPDATE bc_gateway_sweeps SET state = 'confirmed', confirmed_at = ?
+                         WHERE id = ? AND state = 'signed' RETURNING user_id, asset, amount",
+                    )?
+                    .query_row(params![micros(now), id], |row| {
+                        Ok((user_from(row, 0)?, amount(row, 1, 2)?))
+                    })
+                    .optional()?;
+                match swept {
+                    Some((user, swept)) => {
+                        let taken = swept.checked_neg().map_err(|error| bad(2, error))?;
+                        coins::add(tx, user, taken)
+                    }
+                    None => Ok(()),
+                }
+            })
+            .await
+    }
+}
+
+fn begin_sweep(tx: &Connection, now: Timestamp, sweep: &NewSweep) -> rusqlite::Result<Option<i64>> {
+    let NewSweep {
+        chain,
+        from,
+        counted,
+        amount,
+        transfer,
+    } = sweep;
+    let unchanged = coins::are_settled(tx, from.user_id)?
+        && coins::of(tx, from.user_id, counted.asset())? == *counted
+        && statements::next_nonce(tx, &from.address)?.is_none_or(|next| next == transfer.nonce)
+        && statements::assign(tx, now, chain, from)?;
+    if !unchanged {
+        return Ok(None);
+    }
+    statements::set_next_nonce(tx, &from.address, transfer.nonce.saturating_add(1))?;
+    tx.prepare_cached(
+        "INSERT INTO bc_gateway_sweeps (user_id, asset, amount, nonce, hash, bytes, state, next_attempt_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'signed', ?7, ?7)",
+    )?
+    .execute(params![
+        from.user_id.get(),
+        amount.asset().code(),
+        AmountBlob(amount.units()),
+        statements::nonce_column(transfer.nonce)?,
+        transfer.hash,
+        transfer.bytes,
+        micros(now)
+    ])?;
+    Ok(Some(tx.last_insert_rowid()))
+}
+
+fn load_transfer(connection: &Connection, key: CommandKey) -> rusqlite::Result<Option<StoredTransfer>> {
+    connection
+        .prepare_cached(
+            "SELECT order_id, step, from_user, to_user, asset, amount, nonce, hash FROM bc_gateway_transfers
+             WHERE order_id = ? AND step = ?",
+        )?
+        .query_row(params![key.order_id.get(), key.step.as_str()], to_transfer)
+        .optional()
+}
+
+fn to_transfer(row: &Row<'_>) -> rusqlite::Result<StoredTransfer> {
+    Ok(StoredTransfer {
+        order_id: OrderId::try_new(row.get(0)?).map_err(|error| bad(0, error))?,
+        step: row.get::<_, String>(1)?.parse().map_err(|error| bad(1, error))?,
+        from: user_from(row, 2)?,
+        to: user_from(row, 3)?,
+        amount: amount(row, 4, 5)?,
+        nonce: nonce_from(row, 6)?,
+        hash: row.get(7)?,
+    })
+}
+
+fn to_open_sweep(row: &Row<'_>) -> rusqlite::Result<OpenSweep> {
+    Ok(OpenSweep {
+        id: row.get(0)?,
+        user_id: user_from(row, 1)?,
+        amount: amount(row, 2, 3)?,
+        transfer: SignedTransfer {
+            nonce: nonce_from(row, 4)?,
+            hash: row.get(5)?,
+            bytes: row.get(6)?,
+        },
+        tries: row.get(7)?,
+    })
+}

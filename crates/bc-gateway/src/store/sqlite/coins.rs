@@ -1,0 +1,144 @@
+//! Counting the coins at customers' addresses.
+//!
+//! Nothing is counted on the order path: a signed transfer only marks its parties. The count takes in what has been
+//! confirmed since, so its cost follows the number of new transfers and not the number of all.
+
+use contracts::{Amount, Asset, UserId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use storage::sqlite::{AmountBlob, micros};
+
+use super::statements::{amount, bad, user_from};
+use super::to_transfer;
+use crate::ports::{CountedCoins, StoredTransfer};
+
+/// The most transfers of one address that one count takes in; the rest is for the next.
+const MAX_TRANSFERS: i64 = 1_000;
+
+/// The confirmed transfers of an address that are not counted yet. `bc_gateway_commands` is this service's own table
+/// of commands; a done command is a confirmed transfer.
+const NEW_TRANSFERS: &str = "
+    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash
+    FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)
+    WHERE t.counted = 0 AND t.to_user = ?1 AND t.to_user <> 1 AND c.state = 'done'
+    UNION ALL
+    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash
+    FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)
+    WHERE t.counted = 0 AND t.from_user = ?1 AND t.from_user <> 1 AND c.state = 'done'
+    LIMIT ?2";
+
+/// Puts a customer's address in the line of those to be looked at.
+pub(super) fn mark(tx: &Connection, now: Timestamp, user: UserId, asset: Asset) -> rusqlite::Result<()> {
+    if user == UserId::HOT_WALLET {
+        return Ok(());
+    }
+    tx.prepare_cached(
+        "INSERT INTO bc_gateway_coins (user_id, asset, coins, marked, checked_at) VALUES (?, ?, ?, 1, ?)
+         ON CONFLICT (user_id, asset) DO UPDATE SET marked = 1 WHERE marked = 0",
+    )?
+    .execute(params![user.get(), asset.code(), AmountBlob(0), micros(now)])?;
+    Ok(())
+}
+
+/// The counted coins.
+pub(super) fn of(connection: &Connection, user: UserId, asset: Asset) -> rusqlite::Result<Amount> {
+    let units = connection
+        .prepare_cached("SELECT coins FROM bc_gateway_coins WHERE user_id = ? AND asset = ?")?
+        .query_row(params![user.get(), asset.code()], |row| row.get::<_, AmountBlob>(0))
+        .optional()?
+        .map_or(0, |AmountBlob(units)| units);
+    Ok(Amount::new(units, asset))
+}
+
+/// Changes a customer's count; the hot wallet has none.
+pub(super) fn add(tx: &Connection, user: UserId, change: Amount) -> rusqlite::Result<()> {
+    if user == UserId::HOT_WALLET {
+        return Ok(());
+    }
+    let sum = of(tx, user, change.asset())?
+        .checked_add(change)
+        .map_err(|error| bad(0, error))?;
+    tx.prepare_cached("UPDATE bc_gateway_coins SET coins = ? WHERE user_id = ? AND asset = ?")?
+        .execute(params![AmountBlob(sum.units()), user.get(), change.asset().code()])?;
+    Ok(())
+}
+
+/// Takes in the transfers of an address that were confirmed since the last count.
+pub(super) fn take_in(tx: &Connection, user: UserId) -> rusqlite::Result<()> {
+    let fresh: Vec<StoredTransfer> = tx
+        .prepare_cached(NEW_TRANSFERS)?
+        .query_map(params![user.get(), MAX_TRANSFERS], to_transfer)?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut counted =
+        tx.prepare_cached("UPDATE bc_gateway_transfers SET counted = 1 WHERE order_id = ? AND step = ?")?;
+    for transfer in fresh {
+        counted.execute(params![transfer.order_id.get(), transfer.step.as_str()])?;
+        add(tx, transfer.to, transfer.amount)?;
+        add(
+            tx,
+            transfer.from,
+            transfer.amount.checked_neg().map_err(|error| bad(5, error))?,
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether nothing of an address is under way or waits to be counted.
+pub(super) fn are_settled(connection: &Connection, user: UserId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT NOT EXISTS (SELECT 1 FROM bc_gateway_transfers WHERE counted = 0 AND to_user = ?1 AND to_user <> 1)
+             AND NOT EXISTS (SELECT 1 FROM bc_gateway_transfers WHERE counted = 0 AND from_user = ?1 AND from_user <> 1)
+             AND NOT EXISTS (SELECT 1 FROM bc_gateway_sweeps WHERE user_id = ?1 AND state = 'signed')",
+        )?
+        .query_row([user.get()], |row| row.get(0))
+}
+
+/// Whether `wanted` coins are at a customer's address that nothing signed has a claim on.
+pub(super) fn suffice(tx: &Connection, user: UserId, wanted: Amount) -> rusqlite::Result<bool> {
+    take_in(tx, user)?;
+    let mut free = of(tx, user, wanted.asset())?;
+    for claims in [
+        "SELECT asset, amount FROM bc_gateway_transfers
+         WHERE counted = 0 AND from_user = ?1 AND from_user <> 1 AND asset = ?2",
+        "SELECT asset, amount FROM bc_gateway_sweeps WHERE state = 'signed' AND user_id = ?1 AND asset = ?2",
+    ] {
+        let mut statement = tx.prepare_cached(claims)?;
+        let mut rows = statement.query(params![user.get(), wanted.asset().code()])?;
+        while let Some(row) = rows.next()? {
+            free = free.checked_sub(amount(row, 0, 1)?).map_err(|error| bad(1, error))?;
+        }
+    }
+    free.compare(wanted)
+        .map(std::cmp::Ordering::is_ge)
+        .map_err(|error| bad(1, error))
+}
+
+/// Looks at the addresses that waited longest.
+pub(super) fn count(tx: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<CountedCoins>> {
+    let to_address = |row: &Row<'_>| {
+        let asset: Asset = row.get::<_, String>(1)?.parse().map_err(|error| bad(1, error))?;
+        Ok((user_from(row, 0)?, asset))
+    };
+    let line: Vec<(UserId, Asset)> = tx
+        .prepare_cached("SELECT user_id, asset FROM bc_gateway_coins WHERE marked = 1 ORDER BY checked_at LIMIT ?")?
+        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], to_address)?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut checked =
+        tx.prepare_cached("UPDATE bc_gateway_coins SET checked_at = ?, marked = ? WHERE user_id = ? AND asset = ?")?;
+    let mut counts = Vec::with_capacity(line.len());
+    for (user, asset) in line {
+        take_in(tx, user)?;
+        let coins = of(tx, user, asset)?;
+        let settled = are_settled(tx, user)?;
+        // Empty and quiet: it comes back into the line with its next transfer.
+        let marked = !(settled && coins.is_zero());
+        checked.execute(params![micros(now), marked, user.get(), asset.code()])?;
+        counts.push(CountedCoins {
+            user_id: user,
+            coins,
+            settled,
+        });
+    }
+    Ok(counts)
+}

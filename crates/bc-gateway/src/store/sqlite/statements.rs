@@ -1,0 +1,76 @@
+//! Addresses and nonces inside a transaction, and how this service's values lie in columns.
+
+use contracts::{Amount, Asset, UserId};
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use storage::sqlite::{AmountBlob, bad_column, micros};
+
+use crate::ports::{Address, Party};
+
+/// The address that was assigned to `user`.
+pub(super) fn address(connection: &Connection, chain: &str, user: UserId) -> rusqlite::Result<Option<Address>> {
+    connection
+        .prepare_cached("SELECT address FROM bc_gateway_addresses WHERE chain = ? AND user_id = ?")?
+        .query_row(params![chain, user.get()], |row| {
+            Address::try_new(row.get::<_, String>(0)?).map_err(|error| bad(0, error))
+        })
+        .optional()
+}
+
+/// Assigns the address if the user has none yet. Whether it is theirs now.
+pub(super) fn assign(tx: &Connection, now: Timestamp, chain: &str, party: &Party) -> rusqlite::Result<bool> {
+    if let Some(assigned) = address(tx, chain, party.user_id)? {
+        return Ok(assigned == party.address);
+    }
+    tx.prepare_cached("INSERT INTO bc_gateway_addresses (chain, user_id, address, created_at) VALUES (?, ?, ?, ?)")?
+        .execute(params![chain, party.user_id.get(), party.address.as_str(), micros(now)])?;
+    Ok(true)
+}
+
+/// The next nonce of an address that was used before.
+pub(super) fn next_nonce(connection: &Connection, address: &Address) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT next_nonce FROM bc_gateway_nonces WHERE address = ?")?
+        .query_row([address.as_str()], |row| nonce_from(row, 0))
+        .optional()
+}
+
+/// Moves an address's nonce on..
+pub(super) fn set_next_nonce(tx: &Connection, address: &Address, next: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO bc_gateway_nonces (address, next_nonce) VALUES (?1, ?2)
+         ON CONFLICT (address) DO UPDATE SET next_nonce = excluded.next_nonce",
+    )?
+    .execute(params![address.as_str(), nonce_column(next)?])?;
+    Ok(())
+}
+
+/// A nonce as a column.
+pub(super) fn nonce_column(nonce: u64) -> rusqlite::Result<i64> {
+    i64::try_from(nonce).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// The nonce in a column.
+pub(super) fn nonce_from(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|error| bad(column, error))
+}
+
+/// The user in a column.
+pub(super) fn user_from(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
+    UserId::try_new(row.get(column)?).map_err(|error| bad(column, error))
+}
+
+/// The amount in two columns: the asset's code and the units.
+pub(super) fn amount(row: &Row<'_>, asset: usize, units: usize) -> rusqlite::Result<Amount> {
+    let asset: Asset = row
+        .get::<_, String>(asset)?
+        .parse()
+        .map_err(|error| bad(asset, error))?;
+    Ok(Amount::new(row.get::<_, AmountBlob>(units)?.0, asset))
+}
+
+/// A column that this program cannot have written.
+pub(super) fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    bad_column(column, Type::Blob, error)
+}

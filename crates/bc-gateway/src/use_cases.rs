@@ -1,0 +1,6 @@
+//! What this service does, one verb per file.
+
+pub mod sign;
+pub mod submit;
+pub mod sweep;
+pub mod transfer;

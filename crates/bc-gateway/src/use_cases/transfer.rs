@@ -1,0 +1,289 @@
+//! Carrying out a command: check, sign, send, confirm, book.
+//!
+//! What it keeps true: the signed bytes are on disk before anything is sent, and they are all that is ever sent; a
+//! command is refused only before that; what the chain does not answer is asked again and never taken for a failure.
+//! Every step can be repeated: dying before or after any of them costs time and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::clients::{Balance, WithdrawCommand};
+use contracts::ledger::PostingOutcome;
+use contracts::messages::{FailureCode, StepResult};
+use contracts::random::backoff;
+use contracts::time::later;
+use contracts::{Clock, Entropy};
+use storage::commands::{Claimed, CommandStore, Entombment, Settlement, State};
+use transport::command_worker::CommandHandler;
+
+use crate::domain::movement::{Booking, Movement};
+use crate::domain::progress::{NextMove, Progress, beyond_recall, next_move};
+use crate::domain::transfer::SignedTransfer;
+use crate::ports::{BroadcastAnswer, Chain, SendCheck};
+use crate::use_cases::sign::{Signature, SigningDesk, SigningRequest};
+use crate::use_cases::submit::{to_stored, withdrawal_of};
+
+/// The patience of a transfer.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How many confirmations make a transfer final; at least 1. Fewer are waited out.
+    pub confirmations: u32,
+    /// The pause before the chain is asked again for the first time; doubled each time, jittered.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+}
+
+/// The decision about one command; see [`CommandHandler`].
+pub struct Transfer {
+    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) desk: Arc<SigningDesk>,
+    pub(crate) commands: Arc<dyn CommandStore>,
+    pub(crate) balance: Arc<dyn Balance>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) patience: Patience,
+}
+
+/// How far a command came.
+enum End {
+    /// The transfer is confirmed and booked.
+    Transferred(SignedTransfer),
+    /// There was nothing to take back: the withdrawal never took effect, and never will.
+    NothingMoved,
+    /// Refused before anything was signed.
+    Refused(String),
+    /// Not now.
+    Wait {
+        /// Why, for people.
+        reason: String,
+        /// Whether it is the chain that does not answer.
+        answer_missing: bool,
+    },
+    /// A person has to look.
+    Dead(String),
+}
+
+impl End {
+    fn wait(reason: impl Into<String>) -> Self {
+        Self::Wait {
+            reason: reason.into(),
+            answer_missing: false,
+        }
+    }
+
+    fn chain_silent(reason: impl Into<String>) -> Self {
+        Self::Wait {
+            reason: reason.into(),
+            answer_missing: true,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl CommandHandler for Transfer {
+    async fn handle(&self, claimed: Claimed) -> Settlement {
+        // An early end is no error: `?` leaves where the command cannot go further now.
+        let end = match self.carry_out(&claimed).await {
+            Ok(transfer) => End::Transferred(transfer),
+            Err(end) => end,
+        };
+        self.settlement(&claimed, end)
+    }
+}
+
+impl Transfer {
+    fn settlement(&self, claimed: &Claimed, end: End) -> Settlement {
+        let finished = |result| Settlement::Finished { result, progress: None };
+        match end {
+            End::Transferred(transfer) => finished(StepResult::Transferred {
+                transaction: transfer.hash,
+            }),
+            End::NothingMoved => finished(StepResult::Reversed),
+            End::Refused(detail) => finished(StepResult::Failure {
+                code: FailureCode::WithdrawalRefused,
+                detail,
+            }),
+            End::Wait { reason, answer_missing } => {
+                let pause = backoff(self.patience.first_pause, claimed.tries, self.patience.longest_pause);
+                Settlement::Postponed {
+                    until: later(self.clock.now(), self.entropy.jitter(pause)),
+                    reason,
+                    answer_missing,
+                    progress: None,
+                }
+            }
+            End::Dead(error) => Settlement::Dead { error },
+        }
+    }
+
+    async fn carry_out(&self, claimed: &Claimed) -> Result<SignedTransfer, End> {
+        let command: WithdrawCommand = serde_json::from_str(&claimed.content)
+            .map_err(|error| End::Dead(format!("the content is no command: {error}")))?;
+        let progress = Progress::from_json(&claimed.progress)
+            .map_err(|error| End::Dead(format!("the progress cannot be read: {error}")))?;
+        let movement = Movement::of(&command);
+        let (transfer, fresh) = match progress {
+            Progress::Signed(transfer) => (transfer, false),
+            Progress::Unsigned => {
+                if command.compensate {
+                    self.stop_withdrawal(&command).await?;
+                }
+                self.check(claimed, &movement).await?;
+                (self.sign(claimed, &movement).await?, true)
+            }
+        };
+        if movement.booking() == Booking::BeforeBroadcast {
+            self.book(&movement).await?;
+        }
+        self.confirm(claimed, &transfer, fresh).await?;
+        if movement.booking() == Booking::OnConfirmation {
+            self.book(&movement).await?;
+        }
+        Ok(transfer)
+    }
+
+    /// Makes sure that the withdrawal is over, one way or the other. Goes on only if it took effect.
+    async fn stop_withdrawal(&self, compensation: &WithdrawCommand) -> Result<(), End> {
+        let withdrawal = to_stored(&withdrawal_of(compensation));
+        let content = withdrawal.content.clone();
+        let entombed = self
+            .commands
+            .entomb(self.clock.now(), withdrawal, FailureCode::Cancelled, beyond_recall)
+            .await
+            .map_err(|error| End::wait(error.to_string()))?;
+        let record = match entombed {
+            Entombment::Entombed => return Err(End::NothingMoved),
+            Entombment::TooLate(record) => record,
+        };
+        match record.state {
+            State::Failed => Err(End::NothingMoved),
+            State::Open => Err(End::chain_silent("the withdrawal is signed and not confirmed yet")),
+            State::Dead => Err(End::Dead("the withdrawal itself is dead".to_owned())),
+            State::Done if record.content != content => {
+                Err(End::Refused("the order's withdrawal was another one".to_owned()))
+            }
+            State::Done => Ok(()),
+        }
+    }
+
+    /// The last moment at which the transfer can be refused.
+    async fn check(&self, claimed: &Claimed, movement: &Movement) -> Result<(), End> {
+        self.lease(claimed)?;
+        if movement.booking() == Booking::BeforeBroadcast {
+            self.check_balance(movement).await?;
+        }
+        match self.chain.can_send(&self.desk.draft(movement)).await {
+            SendCheck::Sendable => Ok(()),
+            SendCheck::Refused { reason } => Err(End::Refused(reason)),
+            SendCheck::Unknown { reason } => Err(End::chain_silent(reason)),
+        }
+    }
+
+    /// A customer's balance must pay before their coins leave. The booking decides; this only refuses in time.
+    async fn check_balance(&self, movement: &Movement) -> Result<(), End> {
+        let wallet = self
+            .balance
+            .wallet(movement.from)
+            .await
+            .map_err(|error| End::wait(error.to_string()))?;
+        let asset = movement.amount.asset();
+        let owned = wallet
+            .into_iter()
+            .flat_map(|wallet| wallet.balances)
+            .find(|owned| owned.asset() == asset);
+        if owned.is_some_and(|owned| owned.units() >= movement.amount.units()) {
+            Ok(())
+        } else {
+            Err(End::Refused(format!(
+                "the balance of user {} does not cover it",
+                movement.from
+            )))
+        }
+    }
+
+    async fn sign(&self, claimed: &Claimed, movement: &Movement) -> Result<SignedTransfer, End> {
+        self.lease(claimed)?;
+        let request = SigningRequest {
+            key: claimed.key,
+            epoch: claimed.epoch,
+            movement: *movement,
+        };
+        match self.desk.sign(request).await {
+            Signature::Stored(transfer) => Ok(transfer),
+            // Whoever has it now settles it; what is said here is fenced off as well.
+            Signature::Fenced => Err(End::wait("the command is in other hands")),
+            Signature::CoinsMissing => Err(End::Refused("coins are missing at the source".to_owned())),
+            Signature::NotNow { reason, chain_silent } => Err(End::Wait {
+                reason,
+                answer_missing: chain_silent,
+            }),
+        }
+    }
+
+    /// Sends the bytes if the chain does not have them, and goes on only once they are there for good.
+    async fn confirm(&self, claimed: &Claimed, transfer: &SignedTransfer, fresh: bool) -> Result<(), End> {
+        // Bytes that were never sent need no question.
+        if !fresh {
+            match self.ask(claimed, transfer).await? {
+                NextMove::Rest => return Ok(()),
+                NextMove::Wait { reason } => return Err(End::chain_silent(reason)),
+                NextMove::Broadcast => {}
+            }
+        }
+        self.lease(claimed)?;
+        match self.chain.broadcast(transfer).await {
+            BroadcastAnswer::Taken => {}
+            BroadcastAnswer::Unknown { reason } => {
+                tracing::info!(order_id = %claimed.key.order_id, reason, "unknown whether a broadcast arrived");
+            }
+            BroadcastAnswer::Refused { reason } => {
+                tracing::error!(
+                    order_id = %claimed.key.order_id, step = %claimed.key.step, hash = transfer.hash,
+                    nonce = transfer.nonce, reason, "the chain refuses a signed transfer; it is sent again"
+                );
+            }
+        }
+        match self.ask(claimed, transfer).await? {
+            NextMove::Rest => Ok(()),
+            NextMove::Wait { reason } => Err(End::chain_silent(reason)),
+            NextMove::Broadcast => Err(End::chain_silent("the broadcast did not arrive")),
+        }
+    }
+
+    async fn ask(&self, claimed: &Claimed, transfer: &SignedTransfer) -> Result<NextMove, End> {
+        self.lease(claimed)?;
+        Ok(next_move(
+            self.chain.find(&transfer.hash).await,
+            self.patience.confirmations,
+        ))
+    }
+
+    async fn book(&self, movement: &Movement) -> Result<(), End> {
+        let outcomes = self
+            .balance
+            .post(vec![movement.posting()])
+            .await
+            .map_err(|error| End::wait(format!("the ledger gave no answer: {error}")))?;
+        match outcomes.into_iter().next() {
+            Some(PostingOutcome::Posted { .. }) => Ok(()),
+            Some(PostingOutcome::Refused { refusal }) => {
+                tracing::error!(
+                    order_id = %movement.order_id, step = %movement.step, %refusal,
+                    "the ledger refuses to book a signed transfer; it is asked again"
+                );
+                Err(End::wait(format!("the ledger refuses: {refusal}")))
+            }
+            None => Err(End::wait("the ledger left its answer out")),
+        }
+    }
+
+    /// Nothing is begun outside once the lease has run out: somebody else may be at it.
+    fn lease(&self, claimed: &Claimed) -> Result<(), End> {
+        if self.clock.now() < claimed.lease_until {
+            Ok(())
+        } else {
+            Err(End::wait("the lease ran out"))
+        }
+    }
+}
