@@ -26,14 +26,16 @@ use axum::Router;
 use contracts::clients::{Balance, Exchanger};
 use contracts::{Clock, Entropy};
 use service_kit::internal::InternalTokens;
+use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::outbox::OutboxStore;
-use transport::command_worker::Lane;
+use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::decision::Rules;
 use crate::ports::Venue;
 pub use crate::store::sqlite::migrations;
+use crate::use_cases::execute::Execute;
 use crate::use_cases::submit::Submit;
 
 /// Exchanger's knobs.
@@ -119,7 +121,37 @@ impl Service {
         Arc::clone(&self.submit) as Arc<dyn Exchanger>
     }
 
-    /// The internal routes, for wallet and operators.
+    /// No route of this service is for users.
+    pub fn public_routes(&self) -> Router {
+        Router::new()
+    }
+
+    /// What the worker does with one command; for simulations that run their own loop.
+    #[must_use]
+    pub fn handler(&self) -> Arc<dyn CommandHandler> {
+        let dependencies = &self.dependencies;
+        Arc::new(Execute {
+            store: Arc::clone(&dependencies.commands),
+            venue: Arc::clone(&dependencies.venue),
+            balance: Arc::clone(&dependencies.balance),
+            clock: Arc::clone(&dependencies.clock),
+            entropy: Arc::clone(&dependencies.entropy),
+            rules: dependencies.settings.rules,
+            venue_timeout: dependencies.settings.venue_timeout,
+        })
+    }
+
+    /// Makes every open command due now, so that nothing waits for the lease of a worker that died. Only before
+    /// [`Service::start_worker`], and only where no other process works on the same database.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn release_leases(&self) -> Result<u64, StoreError> {
+        let dependencies = &self.dependencies;
+        dependencies.commands.release_leases(dependencies.clock.now()).await
+    }
+
+    /// The internal routes, for wallet and operators. Fallbacks and guard are the listener's.
     pub fn internal_routes(&self) -> Router {
         api::routes(self.client(), &self.dependencies.internal_tokens)
     }

@@ -1,6 +1,7 @@
 //! The tasks that run beside the API: the worker on `exchange_orders`, and the dispatcher that empties the outbox.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use contracts::messages::Queue;
@@ -12,32 +13,21 @@ use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
 use crate::Service;
-use crate::use_cases::execute::Execute;
 
 impl Service {
     /// Starts the worker. From now on commands of this process's API come to it without a detour; those of others by
-    /// the queue. It ends with `shutdown`, after the commands that are under way.
-    ///
-    /// Once per service: two workers of one process would share nothing but the store.
+    /// the queue. It ends with `shutdown`, after the commands that are under way. Once per service; a second worker would
+    /// get its share by the queue only.
     pub fn start_worker(&self, shutdown: &Shutdown) {
         let dependencies = &self.dependencies;
         let settings = dependencies.settings;
         let (lane, granted) = Lane::new(settings.lane_capacity);
         if self.lane.set(lane).is_err() {
-            tracing::error!("exchanger's worker runs already in this process");
-            return;
+            tracing::warn!("exchanger has a worker in this process already; the second one listens on the queue only");
         }
         let worker = CommandWorker {
             store: Arc::clone(&dependencies.commands),
-            handler: Arc::new(Execute {
-                store: Arc::clone(&dependencies.commands),
-                venue: Arc::clone(&dependencies.venue),
-                balance: Arc::clone(&dependencies.balance),
-                clock: Arc::clone(&dependencies.clock),
-                entropy: Arc::clone(&dependencies.entropy),
-                rules: settings.rules,
-                venue_timeout: settings.venue_timeout,
-            }),
+            handler: self.handler(),
             clock: Arc::clone(&dependencies.clock),
             entropy: Arc::clone(&dependencies.entropy),
             concurrency: settings.concurrency,
@@ -53,7 +43,7 @@ impl Service {
     }
 
     /// Starts the dispatcher of the outbox whose rows arrive by `committed`. It ends with `shutdown`.
-    pub fn start_dispatcher(&self, shutdown: &Shutdown, committed: mpsc::Receiver<OutboxRow>) {
+    pub fn start_dispatcher(&self, committed: mpsc::Receiver<OutboxRow>, shutdown: &Shutdown) {
         let dependencies = &self.dependencies;
         let courier = |queue| -> (Destination, Arc<dyn Courier>) {
             let transport = Arc::clone(&dependencies.transport);
@@ -69,7 +59,7 @@ impl Service {
         let stop = shutdown.token();
         shutdown.spawn("exchanger dispatcher", async move {
             dispatcher.run(committed, stop).await;
-            Ok::<(), PublishError>(())
+            Ok::<(), Infallible>(())
         });
     }
 }

@@ -15,34 +15,29 @@ pub fn migrations() -> Migrations {
         .then("commands", COMMANDS_SCHEMA)
 }
 
-/// Exchanger's stores on one database.
+/// Exchanger's stores on SQLite.
+#[derive(Clone)]
 pub struct SqliteExchanger {
     /// The commands.
     pub commands: SqliteCommands,
-    /// The outbox they publish through.
+    /// The outbox they publish through: wake-ups for the worker, results for the sagas.
     pub outbox: SqliteOutbox,
-    /// The outbox's rows after each commit, for the dispatcher.
-    pub committed: OutboxRows,
 }
 
 impl SqliteExchanger {
-    /// The stores in `database`, whose schema is there. At most `outbox_capacity` committed rows wait for the
-    /// dispatcher in memory; the others are found in the table.
+    /// The stores in `database`, which has [`migrations`] applied, and the outbox rows that leave it after each commit,
+    /// for [`crate::Service::start_dispatcher`]; at most `capacity` of those wait, the others are found in the table.
     #[must_use]
-    pub fn new(database: &Database, times: CommandTimes, outbox_capacity: usize) -> Self {
-        let (outbox, committed) = SqliteOutbox::new(ServiceName::Exchanger, database.clone(), outbox_capacity.max(1));
+    pub fn new(database: Database, times: CommandTimes, capacity: usize) -> (Self, OutboxRows) {
+        let (outbox, rows) = SqliteOutbox::new(ServiceName::Exchanger, database.clone(), capacity.max(1));
         let commands = SqliteCommands::new(
             ServiceName::Exchanger,
-            database.clone(),
+            database,
             outbox.clone(),
             Queue::ExchangeOrders,
             Some(Queue::SagaSteps),
             times,
         );
-        Self {
-            commands,
-            outbox,
-            committed,
-        }
+        (Self { commands, outbox }, rows)
     }
 }
