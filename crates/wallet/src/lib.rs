@@ -1,5 +1,167 @@
-//! Orders, sagas and deposits: the heart of the system.
+//! `wallet`: orders, sagas and deposits, the heart of the system.
+//!
+//! It owns what a user wants (an order), how far that is (its saga), and fiat on its way in (a deposit). Other services
+//! trade, transfer, book and tell; this one makes sure that each order reaches exactly one end, whatever gets lost,
+//! doubled or late in between. What it keeps true:
+//!
+//! - an accepted order is on disk, with the command of its hold, before anybody hears of it;
+//! - an order moves only along the edges of [`domain::saga`], each move one transaction with its log entry and the
+//!   commands it causes; answers to commands move nothing, only their results do;
+//! - a failed order leaves its user where they were; unknown is not failed;
+//! - whatever is not heard of is issued again, until it is.
+//!
+//! Rooms: [`domain`] decides, `use_cases` are the verbs, [`ports`] what they need of a store, [`store`] supplies it,
+//! `worker` runs dispatcher, saga worker and sweep, `api` speaks HTTP. Queue: `saga_steps`, read by the saga worker.
+//! Routes: the public ones of a user's wallet and orders; internally `GET /sagas`, for operators.
 
+mod api;
 pub mod domain;
 pub mod ports;
 pub mod store;
+mod use_cases;
+mod worker;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use contracts::clients::{Auth, Balance, BcGateway, Exchanger, Notification};
+use contracts::{Clock, Entropy, ServiceName};
+use service_kit::auth::TokenVerifier;
+use service_kit::internal::InternalTokens;
+use storage::migrations::Migrations;
+use storage::outbox::OutboxStore;
+use storage::sqlite::OUTBOX_SCHEMA;
+use transport::queue::Transport;
+
+use crate::ports::{DepositStore, OrderStore};
+use crate::use_cases::Wallet;
+
+/// The SQLite migrations, in order.
+#[must_use]
+pub fn migrations() -> Migrations {
+    Migrations::new(ServiceName::Wallet)
+        .then("orders", include_str!("../migrations/sqlite/0001_orders.sql"))
+        .then("outbox", OUTBOX_SCHEMA)
+}
+
+/// Who books deposits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deposits {
+    /// Users book their own: for trying things out.
+    SelfService,
+    /// The operator does, through the ledger's internal side; users get 403.
+    Operator,
+}
+
+/// When a step is issued again of which nothing is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// The first time; doubled each time after. Jitter takes up to half of it away.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+/// What can be turned here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Who books deposits; the operator by default.
+    pub deposits: Deposits,
+    /// How many orders may be under way before new ones are answered 503; 10,000 by default.
+    pub max_in_flight: NonZeroUsize,
+    /// How long a request waits for its order's hold, or its deposit's booking; 2 s by default.
+    pub hold_wait: Duration,
+    /// When a step is issued again; after 3 s, doubled up to 30 s, by default.
+    pub pacing: Pacing,
+    /// How often the sweep and the dispatcher look for what is due; 1 s by default, with jitter.
+    pub sweep_every: Duration,
+    /// Whether this is the only process on its database: then all that is open is due at start, and the gauge of
+    /// admission need not be counted again. `false` by default.
+    pub single_process: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deposits: Deposits::Operator,
+            max_in_flight: const { NonZeroUsize::new(10_000).expect("not zero") },
+            hold_wait: Duration::from_secs(2),
+            pacing: Pacing {
+                first: Duration::from_secs(3),
+                longest: Duration::from_secs(30),
+            },
+            sweep_every: Duration::from_secs(1),
+            single_process: false,
+        }
+    }
+}
+
+/// Everything this service needs from outside.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Orders with their sagas: [`store::sqlite::SqliteWallet`].
+    pub orders: Arc<dyn OrderStore>,
+    /// Deposits: the same.
+    pub deposits: Arc<dyn DepositStore>,
+    /// The outbox through which both send their effects.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// Who has which address.
+    pub auth: Arc<dyn Auth>,
+    /// The ledger.
+    pub balance: Arc<dyn Balance>,
+    /// Who trades.
+    pub exchanger: Arc<dyn Exchanger>,
+    /// Who sends crypto.
+    pub bc_gateway: Arc<dyn BcGateway>,
+    /// Who tells users.
+    pub notification: Arc<dyn Notification>,
+    /// The queues.
+    pub transport: Arc<dyn Transport>,
+    /// Whose token it is.
+    pub verifier: Arc<TokenVerifier>,
+    /// Who may call the internal routes.
+    pub internal_tokens: Arc<InternalTokens>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter, and made-up references.
+    pub entropy: Arc<dyn Entropy>,
+    /// What can be turned.
+    pub settings: Settings,
+}
+
+/// The service. Clones are the same one.
+///
+/// To start it: [`Service::new`], [`Service::prepare`], then routes, [`Service::start_dispatcher`] (beside every API and
+/// every worker) and [`Service::start_worker`].
+#[derive(Clone)]
+pub struct Service {
+    wallet: Arc<Wallet>,
+}
+
+impl Service {
+    /// The service made of these parts. Nothing runs yet, and nothing is read.
+    #[must_use]
+    pub fn new(dependencies: Dependencies) -> Self {
+        Self {
+            wallet: Arc::new(Wallet::new(dependencies)),
+        }
+    }
+
+    /// The public routes, behind admission and tokens. Fallbacks, limits and probes are the wiring's.
+    pub fn public_routes(&self) -> Router {
+        api::public_routes(&self.wallet)
+    }
+
+    /// The internal routes, for operators. Fallbacks, limits and probes are the wiring's.
+    pub fn internal_routes(&self) -> Router {
+        api::internal_routes(&self.wallet)
+    }
+
+    /// How many orders are under way, as far as this process knows: the gauge of admission.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.wallet.admission.orders()
+    }
+}

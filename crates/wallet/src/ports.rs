@@ -129,9 +129,14 @@ impl StateFilter {
     pub fn states(self) -> Vec<OrderState> {
         match self {
             Self::Is(state) => vec![state],
-            Self::Stuck => [Stage::Exchanging, Stage::Withdrawing, Stage::Reversing, Stage::Releasing]
-                .map(|from| OrderState::Stuck { from })
-                .to_vec(),
+            Self::Stuck => [
+                Stage::Exchanging,
+                Stage::Withdrawing,
+                Stage::Reversing,
+                Stage::Releasing,
+            ]
+            .map(|from| OrderState::Stuck { from })
+            .to_vec(),
         }
     }
 }
@@ -173,12 +178,8 @@ pub trait OrderStore: Send + Sync {
     async fn orders(&self, user: UserId, before: Option<i64>, limit: usize) -> Result<Vec<Order>, StoreError>;
 
     /// At most `limit` orders that are not at their end, with an id above `after`, oldest first.
-    async fn open_orders(
-        &self,
-        filter: SagaFilter,
-        after: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<Order>, StoreError>;
+    async fn open_orders(&self, filter: SagaFilter, after: Option<i64>, limit: usize)
+    -> Result<Vec<Order>, StoreError>;
 
     /// How many orders are in each state that is no end; states without orders are left out.
     async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError>;

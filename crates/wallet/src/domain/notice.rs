@@ -71,10 +71,9 @@ fn failed(saga: &Saga) -> String {
         Side::Sell => ("sell", "sold"),
     };
     let asset = saga.terms.asset;
-    let reason = saga.failure.map_or_else(
-        || "it could not be carried out".to_owned(),
-        |code| reason(code, asset),
-    );
+    let reason = saga
+        .failure
+        .map_or_else(|| "it could not be carried out".to_owned(), |code| reason(code, asset));
     format!(
         "Your order to {verb} {asset} was not carried out\n\nNo {asset} was {participle}, because {reason}.\nNothing was \
          charged: your {hold} {held} are back in your wallet."

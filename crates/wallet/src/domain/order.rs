@@ -148,8 +148,12 @@ impl OrderState {
         Self::Withdrawing,
         Self::Reversing,
         Self::Releasing,
-        Self::Stuck { from: Stage::Exchanging },
-        Self::Stuck { from: Stage::Withdrawing },
+        Self::Stuck {
+            from: Stage::Exchanging,
+        },
+        Self::Stuck {
+            from: Stage::Withdrawing,
+        },
         Self::Stuck { from: Stage::Reversing },
         Self::Stuck { from: Stage::Releasing },
         Self::Completed,
@@ -226,7 +230,10 @@ impl FromStr for OrderState {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(UnknownState)
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(UnknownState)
     }
 }
 

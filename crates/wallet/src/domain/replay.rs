@@ -86,9 +86,12 @@ pub fn replay(log: &[LogEntry]) -> Result<Saga, ReplayError> {
             Advance::Moved(moved) => moved,
             Advance::Ignored { why } => return Err(ReplayError::NotAnEdge { seq, why }),
         };
-        let other = [(entry.from.unwrap_or(entry.to), saga.state), (entry.to, moved.saga.state)]
-            .into_iter()
-            .find(|(recorded, actual)| recorded != actual);
+        let other = [
+            (entry.from.unwrap_or(entry.to), saga.state),
+            (entry.to, moved.saga.state),
+        ]
+        .into_iter()
+        .find(|(recorded, actual)| recorded != actual);
         if let Some((recorded, actual)) = other {
             return Err(ReplayError::OtherState { seq, recorded, actual });
         }
@@ -99,5 +102,9 @@ pub fn replay(log: &[LogEntry]) -> Result<Saga, ReplayError> {
 
 fn expect_seq(entry: &LogEntry, expected: i64) -> Result<(), ReplayError> {
     let seq = entry.seq;
-    if seq == expected { Ok(()) } else { Err(ReplayError::Gap { seq, expected }) }
+    if seq == expected {
+        Ok(())
+    } else {
+        Err(ReplayError::Gap { seq, expected })
+    }
 }

@@ -118,7 +118,9 @@ impl SqliteWallet {
         if let Some(known) = &new.idempotency {
             let found: Option<(Deposit, [u8; 32])> = tx
                 .prepare_cached(BY_KEY)?
-                .query_row(params![user, known.key], |row| Ok((rows::deposit(row)?, row.get("fingerprint")?)))
+                .query_row(params![user, known.key], |row| {
+                    Ok((rows::deposit(row)?, row.get("fingerprint")?))
+                })
                 .optional()?;
             if let Some((deposit, fingerprint)) = found {
                 return Ok(if fingerprint == known.fingerprint {

@@ -13,9 +13,7 @@ use storage::sqlite::{AmountBlob, Tx, micros};
 use super::rows::{self, event_columns, order_columns};
 use super::{SqliteWallet, collect, encoding, limit_of};
 use crate::domain::{Advance, Effect, Event, Fact, LogEntry, Order, OrderState, Saga, advance, command};
-use crate::ports::{
-    Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, Undecided,
-};
+use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, Undecided};
 
 const BY_KEY: &str = concat!(
     "SELECT ",
@@ -23,7 +21,8 @@ const BY_KEY: &str = concat!(
     ", fingerprint FROM wallet_orders WHERE user_id = ?1 AND idempotency_key = ?2"
 );
 const BY_REFERENCE: &str = "SELECT order_id FROM wallet_orders WHERE user_id = ?1 AND client_reference = ?2";
-const INSERT: &str = "INSERT INTO wallet_orders (user_id, client_reference, side, asset, currency, requested, definition,
+const INSERT: &str =
+    "INSERT INTO wallet_orders (user_id, client_reference, side, asset, currency, requested, definition,
     state, revision, idempotency_key, fingerprint, next_attempt_at, created_at, updated_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11, ?12, ?12)";
 const INSERT_EVENT: &str = concat!(
@@ -44,7 +43,8 @@ const DUE: &str = concat!(
     WHERE state NOT IN ('completed', 'failed') AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2"
 );
 const POSTPONE: &str = "UPDATE wallet_orders SET tries = tries + 1, next_attempt_at = ?2 WHERE order_id = ?1";
-const MAKE_DUE: &str = "UPDATE wallet_orders INDEXED BY wallet_orders_due SET next_attempt_at = min(next_attempt_at, ?1)
+const MAKE_DUE: &str =
+    "UPDATE wallet_orders INDEXED BY wallet_orders_due SET next_attempt_at = min(next_attempt_at, ?1)
     WHERE state NOT IN ('completed', 'failed')";
 const FORGET_KEYS: &str = "UPDATE wallet_orders SET idempotency_key = NULL, fingerprint = NULL WHERE order_id IN (
     SELECT order_id FROM wallet_orders INDEXED BY wallet_orders_key_age
@@ -88,7 +88,9 @@ impl OrderStore for SqliteWallet {
         let store = self.clone();
         let job = move |tx: &mut Tx<'_>| {
             let events = events.into_iter();
-            events.map(|(id, event)| store.advance_one(tx, now, due, id, event)).collect()
+            events
+                .map(|(id, event)| store.advance_one(tx, now, due, id, &event))
+                .collect()
         };
         self.database.writer().run(job).await
     }
@@ -163,7 +165,9 @@ impl SqliteWallet {
         if let Some(known) = &new.idempotency {
             let found: Option<(Order, [u8; 32])> = tx
                 .prepare_cached(BY_KEY)?
-                .query_row(params![user, known.key], |row| Ok((rows::order(row)?, row.get("fingerprint")?)))
+                .query_row(params![user, known.key], |row| {
+                    Ok((rows::order(row)?, row.get("fingerprint")?))
+                })
                 .optional()?;
             if let Some((order, fingerprint)) = found {
                 return Ok(if fingerprint == known.fingerprint {
@@ -230,13 +234,13 @@ impl SqliteWallet {
         now: Timestamp,
         due: Timestamp,
         id: OrderId,
-        event: Event,
+        event: &Event,
     ) -> rusqlite::Result<Advanced> {
         let Some(mut order) = load(tx, id)? else {
             return Ok(Advanced::Unknown);
         };
         let from = order.saga.state;
-        let moved = match advance(&order.saga, &event) {
+        let moved = match advance(&order.saga, event) {
             Advance::Moved(moved) => moved,
             Advance::Ignored { why } => return Ok(Advanced::Ignored { state: from, why }),
         };
@@ -251,7 +255,7 @@ impl SqliteWallet {
         order.revision += 1;
         order.updated_at = now;
         write_move(tx, &order, from, revision)?;
-        write_event(tx, now, id, order.revision, Some(from), order.saga.state, &event)?;
+        write_event(tx, now, id, order.revision, Some(from), order.saga.state, event)?;
         self.put_effects(tx, now, &order, &moved.effects)?;
         Ok(Advanced::Moved {
             from,
@@ -298,7 +302,11 @@ fn write_move(tx: &Tx<'_>, order: &Order, from: OrderState, revision: i64) -> ru
         micros(order.updated_at),
     ])?;
     // One writer: between load and here nobody else can have moved it. If that is ever not so, nothing is stored.
-    if written == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(written)) }
+    if written == 1 {
+        Ok(())
+    } else {
+        Err(rusqlite::Error::StatementChangedRows(written))
+    }
 }
 
 fn write_event(

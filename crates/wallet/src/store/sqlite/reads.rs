@@ -48,9 +48,7 @@ impl SqliteWallet {
                 .prepare_cached(ORDER)?
                 .query_row(params![id.get(), user.get()], rows::order)
                 .optional()?;
-            order
-                .map(|order| Ok((order, read_log(connection, id)?)))
-                .transpose()
+            order.map(|order| Ok((order, read_log(connection, id)?))).transpose()
         };
         self.database.readers().run(query).await
     }

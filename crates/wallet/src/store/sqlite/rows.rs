@@ -136,7 +136,8 @@ where
     T: FromStr<Err: Error + Send + Sync + 'static>,
 {
     let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|error: T::Err| bad_column(column, Type::Text, error))
+    text.parse()
+        .map_err(|error: T::Err| bad_column(column, Type::Text, error))
 }
 
 fn optional_text<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>

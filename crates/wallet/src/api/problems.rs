@@ -1,0 +1,45 @@
+//! From a verb's error to the problem that a client reads.
+
+use contracts::clients::ClientError;
+use service_kit::problem::{Problem, ProblemCode};
+use storage::StoreError;
+
+use crate::domain::InvalidTerms;
+use crate::use_cases::deposit::DepositError;
+use crate::use_cases::place_order::PlaceOrderError;
+
+pub(super) fn invalid(error: InvalidTerms) -> Problem {
+    Problem::invalid(format!("/{}", error.field), error.detail)
+}
+
+pub(super) fn store(error: StoreError) -> Problem {
+    ClientError::from(error).into()
+}
+
+pub(super) fn no_wallet() -> Problem {
+    Problem::not_found("the user has no wallet; open one with POST /wallet/{user_id}")
+}
+
+pub(super) fn place_order(error: PlaceOrderError) -> Problem {
+    match error {
+        PlaceOrderError::NoWallet => no_wallet(),
+        PlaceOrderError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
+        PlaceOrderError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
+            .with_detail("another order has this client_reference")
+            .with_extension("order_id", id.get()),
+        PlaceOrderError::Store(error) => store(error),
+        PlaceOrderError::Client(error) => error.into(),
+    }
+}
+
+pub(super) fn deposit(error: DepositError) -> Problem {
+    match error {
+        DepositError::NoWallet => no_wallet(),
+        DepositError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
+        DepositError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
+            .with_detail("another deposit has this client_reference")
+            .with_extension("deposit_id", id.get()),
+        DepositError::Store(error) => store(error),
+        DepositError::Client(error) => error.into(),
+    }
+}

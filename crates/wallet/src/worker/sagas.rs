@@ -1,0 +1,63 @@
+//! The saga worker: takes results from the queue, a hundred at a time, and several hundred at once.
+//!
+//! Commit first, then tell the queue. A batch that cannot be stored is delivered again, or found by the sweep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::messages::Message;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use transport::queue::{Delivery, Subscription};
+
+use crate::ports::MAX_BATCH;
+use crate::use_cases::Wallet;
+use crate::use_cases::apply_results::apply_results;
+
+/// The most batches under way; they share the store's commits.
+const MAX_BATCHES: usize = 8;
+/// The pause before messages are delivered again that could not be stored.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs until `stop` or until the queue is closed; then finishes the batches that are under way.
+pub(super) async fn run(wallet: Arc<Wallet>, mut steps: Box<dyn Subscription>, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(MAX_BATCHES));
+    let mut batches = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+            break;
+        };
+        let deliveries = tokio::select! {
+            () = stop.cancelled() => break,
+            deliveries = steps.receive(MAX_BATCH) => deliveries,
+        };
+        if deliveries.is_empty() {
+            break;
+        }
+        let wallet = Arc::clone(&wallet);
+        batches.spawn(async move {
+            settle(&wallet, deliveries).await;
+            drop(permit);
+        });
+        while batches.try_join_next().is_some() {}
+    }
+    while batches.join_next().await.is_some() {}
+}
+
+async fn settle(wallet: &Wallet, deliveries: Vec<Delivery>) {
+    let messages: Vec<Message> = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
+    match apply_results(wallet, &messages).await {
+        Ok(()) => {
+            for delivery in deliveries {
+                delivery.done().await;
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, messages = deliveries.len(), "results could not be stored; again shortly");
+            for delivery in deliveries {
+                delivery.again(wallet.ports.entropy.jitter(AGAIN_AFTER)).await;
+            }
+        }
+    }
+}

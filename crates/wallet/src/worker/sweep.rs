@@ -1,0 +1,49 @@
+//! The sweep: at start and then now and again. On the path of an order nothing waits for it.
+
+use std::time::Duration;
+
+use contracts::time::later;
+use tokio_util::sync::CancellationToken;
+
+use crate::use_cases::Wallet;
+use crate::use_cases::admit::recount;
+use crate::use_cases::purge_keys::purge_keys;
+use crate::use_cases::re_issue::re_issue;
+
+/// How often idempotency keys are purged.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Issues again what is due, and purges old keys, until `stop`.
+pub(super) async fn run(wallet: &Wallet, stop: &CancellationToken) {
+    let mut purge_at = wallet.now();
+    loop {
+        if let Err(error) = re_issue(wallet).await {
+            tracing::warn!(%error, "what is due could not be claimed; again shortly");
+        }
+        if wallet.now() >= purge_at {
+            match purge_keys(wallet).await {
+                Ok(_) => purge_at = later(wallet.now(), PURGE_EVERY),
+                Err(error) => tracing::warn!(%error, "old idempotency keys could not be purged; again shortly"),
+            }
+        }
+        if !pause(wallet, stop).await {
+            return;
+        }
+    }
+}
+
+/// Sets the gauge to the store's count now and again, until `stop`.
+pub(super) async fn keep_count(wallet: &Wallet, stop: &CancellationToken) {
+    while pause(wallet, stop).await {
+        if let Err(error) = recount(wallet).await {
+            tracing::warn!(%error, "the orders under way could not be counted; again shortly");
+        }
+    }
+}
+
+/// Waits for the next turn; `false` when there is none.
+async fn pause(wallet: &Wallet, stop: &CancellationToken) -> bool {
+    let pause = wallet.ports.entropy.jitter(wallet.ports.settings.sweep_every);
+    // The wait between two sweeps is cut short by the end of the process.
+    tokio::time::timeout(pause, stop.cancelled()).await.is_err()
+}
