@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -12,7 +12,7 @@ use contracts::money::DecimalText;
 use contracts::{Asset, OrderId, ServiceName, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use service_kit::extract::{BATCH_BODY_LIMIT, JsonBody, PathId};
+use service_kit::extract::{BATCH_BODY_LIMIT, IDEMPOTENCY_REPLAYED, JsonBody, PathId};
 use service_kit::internal::{Allowed, InternalTokens, allow};
 use service_kit::problem::{Problem, ProblemCode};
 
@@ -55,7 +55,7 @@ struct SourcedWithdrawal {
 
 impl SourcedWithdrawal {
     /// `at` is the item's JSON pointer.
-    fn into_command(self, at: &str) -> Result<WithdrawCommand, Problem> {
+    fn command(&self, at: &str) -> Result<WithdrawCommand, Problem> {
         let amount = self
             .crypto_amount
             .amount(self.asset.unwrap_or(Asset::BTC))
@@ -70,8 +70,8 @@ impl SourcedWithdrawal {
     }
 }
 
-/// 202 when it is stored (it was before: `replayed`), 409 when the order's step is stored with other content, 422 when
-/// it makes no sense.
+/// 202 when it is stored (before: with the header `Idempotency-Replayed`), 409 when the order's step is stored with other
+/// content, 422 when it makes no sense.
 async fn withdraw(
     State(gateway): State<Arc<dyn BcGateway>>,
     PathId(source_user_id): PathId<UserId>,
@@ -92,62 +92,60 @@ async fn withdraw(
         compensate,
         asset,
     };
-    let outcome = gateway.submit(vec![item.into_command("")?]).await?.into_iter().next();
-    let outcome = outcome.ok_or_else(|| Problem::internal("a submission without an outcome"))?;
-    let accepted = to_answer(order_id, outcome, "")?;
-    Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
+    let submissions = gateway.submit(vec![item.command("")?]).await?;
+    let replayed = outcome(submissions.into_iter().next(), "")?;
+    let mut response = (StatusCode::ACCEPTED, Json(accepted(order_id))).into_response();
+    if replayed {
+        let replayed = HeaderValue::from_static("true");
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, replayed);
+    }
+    Ok(response)
 }
 
-/// 200 with an outcome for each, in their order: as the single form's body, or its problem.
+/// 202 with an outcome for each, in their order: what the single form would have answered, `order_id` included.
 async fn withdraw_many(
     State(gateway): State<Arc<dyn BcGateway>>,
     body: JsonBody<Vec<SourcedWithdrawal>, BATCH_BODY_LIMIT>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let items = body.value;
     if items.is_empty() || items.len() > MAX_COMMANDS {
         return Err(Problem::invalid(
             "",
-            format!("1 to {MAX_COMMANDS} commands come in one call"),
+            format!("an array has 1 to {MAX_COMMANDS} commands"),
         ));
     }
-    let mut orders = Vec::with_capacity(items.len());
-    let mut commands = Vec::with_capacity(items.len());
-    for (at, item) in items.into_iter().enumerate() {
-        let order_id = item.order_id;
-        let refused = match item.into_command(&format!("/{at}")) {
-            Ok(command) => {
-                commands.push(command);
-                None
-            }
-            Err(problem) => Some(problem),
-        };
-        orders.push((order_id, refused));
+    let commands: Vec<Result<WithdrawCommand, Problem>> = items
+        .iter()
+        .enumerate()
+        .map(|(at, item)| item.command(&format!("/{at}")))
+        .collect();
+    let sound: Vec<_> = commands
+        .iter()
+        .filter_map(|command| command.as_ref().ok().cloned())
+        .collect();
+    let mut submissions = gateway.submit(sound).await?.into_iter();
+    let mut outcomes = Vec::with_capacity(items.len());
+    for (at, (item, command)) in items.iter().zip(commands).enumerate() {
+        let outcome = command.and_then(|_| outcome(submissions.next(), &format!("/{at}")));
+        outcomes.push(match outcome {
+            Ok(_) => accepted(item.order_id),
+            Err(problem) => problem.with_extension("order_id", item.order_id.get()).to_json(),
+        });
     }
-    let mut submissions = gateway.submit(commands).await?.into_iter();
-    let mut outcomes = Vec::with_capacity(orders.len());
-    for (at, (order_id, refused)) in orders.into_iter().enumerate() {
-        let answer = match refused {
-            Some(problem) => Err(problem.with_extension("order_id", order_id.get())),
-            None => {
-                let submission = submissions.next();
-                let submission = submission.ok_or_else(|| Problem::internal("a submission without an outcome"))?;
-                to_answer(order_id, submission, &format!("/{at}"))
-            }
-        };
-        outcomes.push(answer.unwrap_or_else(|problem| problem.to_json()));
-    }
-    Ok(Json(json!({ "outcomes": outcomes })))
+    Ok((StatusCode::ACCEPTED, Json(outcomes)).into_response())
 }
 
-fn to_answer(order_id: OrderId, outcome: Submission, at: &str) -> Result<Value, Problem> {
-    let refused = match outcome {
-        Submission::Accepted { replayed } => {
-            return Ok(json!({"order_id": order_id, "outcome": "accepted", "replayed": replayed}));
-        }
-        Submission::Conflict => {
-            Problem::new(ProblemCode::Conflict).with_detail("this step of the order was asked for with other content")
-        }
-        Submission::Invalid { detail } => Problem::invalid(at, detail),
-    };
-    Err(refused.with_extension("order_id", order_id.get()))
+fn accepted(order_id: OrderId) -> Value {
+    json!({"order_id": order_id, "status": "accepted"})
+}
+
+/// Whether an accepted command had been accepted before. `at` is the command's JSON pointer.
+fn outcome(submission: Option<Submission>, at: &str) -> Result<bool, Problem> {
+    match submission {
+        Some(Submission::Accepted { replayed }) => Ok(replayed),
+        Some(Submission::Conflict) => Err(Problem::new(ProblemCode::Conflict)
+            .with_detail("there is another command for this order and step; it was not changed")),
+        Some(Submission::Invalid { detail }) => Err(Problem::invalid(at, detail)),
+        None => Err(Problem::internal("the store answered for fewer commands than it got")),
+    }
 }

@@ -22,26 +22,20 @@ pub mod use_cases;
 mod api;
 mod worker;
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use contracts::clients::{Balance, BcGateway};
-use contracts::messages::Queue;
 use contracts::{Clock, Entropy, ServiceName, UserId};
 use service_kit::internal::InternalTokens;
-use service_kit::shutdown::Shutdown;
 use storage::StoreError;
-use storage::commands::{Claimed, CommandStore};
+use storage::commands::CommandStore;
 use storage::migrations::Migrations;
-use storage::outbox::{Destination, OutboxStore};
-use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OutboxRows};
+use storage::outbox::OutboxStore;
+use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA};
 use thiserror::Error;
-use tokio::sync::mpsc;
-use transport::command_worker::{CommandHandler, CommandWorker, Lane};
-use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
+use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::custody::{Custody, InvalidSeed, Keys};
@@ -76,16 +70,12 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// How many commands are worked on at once.
     pub concurrency: usize,
-    /// How often the worker looks for commands that are due. Also how precisely pauses are kept.
+    /// How often the worker looks for commands, and the dispatcher for rows, that are due or got lost. Also how precisely
+    /// pauses are kept.
     pub sweep_every: Duration,
     /// How often coins are looked for that belong back to the hot wallet's address; jittered.
     pub sweep_coins_every: Duration,
-    /// How often the dispatcher looks for outbox rows whose hand-over was lost.
-    pub outbox_sweep_every: Duration,
-    /// Whether this process also runs the worker ([`Service::start_worker`]): accepted commands then go to it without
-    /// a detour over the queue. Without that worker they would wait for their leases to run out.
-    pub worker_in_process: bool,
-    /// How many commands may be on their way from the API to the worker of this process.
+    /// How many commands wait between this process's API and its worker; the others go by the queue.
     pub lane_capacity: usize,
 }
 
@@ -99,8 +89,6 @@ impl Default for Settings {
             concurrency: 256,
             sweep_every: Duration::from_millis(500),
             sweep_coins_every: Duration::from_secs(10),
-            outbox_sweep_every: Duration::from_secs(1),
-            worker_in_process: true,
             lane_capacity: 4_096,
         }
     }
@@ -164,19 +152,17 @@ struct Parts {
     chain: Arc<dyn Chain>,
     desk: Arc<SigningDesk>,
     gateway: Arc<Submit>,
-    granted: Mutex<Option<mpsc::Receiver<Claimed>>>,
-    /// Keeps the lane open where the API does not use it: a worker whose lane closes ends.
-    lane: Lane,
+    /// The way to this process's worker, once it is started; without one everything goes by the queue.
+    lane: Arc<OnceLock<Lane>>,
 }
 
 impl Service {
     /// The service made of these parts. Nothing runs yet.
     #[must_use]
     pub fn new(dependencies: Dependencies) -> Self {
-        let settings = dependencies.settings;
         let chain: Arc<dyn Chain> = Arc::new(chain::Bounded {
             chain: Arc::clone(&dependencies.chain),
-            limit: settings.call_timeout,
+            limit: dependencies.settings.call_timeout,
         });
         let desk = SigningDesk::new(
             Arc::clone(&chain),
@@ -184,18 +170,17 @@ impl Service {
             Arc::clone(&dependencies.transfers),
             Arc::clone(&dependencies.clock),
         );
-        let (lane, granted) = Lane::new(settings.lane_capacity);
+        let lane = Arc::new(OnceLock::new());
         let gateway = Submit {
             store: Arc::clone(&dependencies.commands),
             clock: Arc::clone(&dependencies.clock),
-            lane: settings.worker_in_process.then(|| lane.clone()),
+            lane: Arc::clone(&lane),
         };
         Self(Arc::new(Parts {
             dependencies,
             chain,
             desk: Arc::new(desk),
             gateway: Arc::new(gateway),
-            granted: Mutex::new(Some(granted)),
             lane,
         }))
     }
@@ -250,72 +235,6 @@ impl Service {
             entropy: Arc::clone(&parts.entropy),
             patience: self.patience(),
         }
-    }
-
-    /// Starts the worker and the sweep of coins on `shutdown`. Once per process.
-    ///
-    /// # Errors
-    /// [`StartError::WrongSeed`] before anything is signed with it.
-    pub async fn start_worker(&self, shutdown: &Shutdown) -> Result<(), StartError> {
-        let parts = &self.0.dependencies;
-        let derived = self.address(UserId::HOT_WALLET);
-        if let Some(stored) = parts.transfers.address(self.0.chain.name(), UserId::HOT_WALLET).await?
-            && stored != derived
-        {
-            return Err(StartError::WrongSeed { stored, derived });
-        }
-        let granted = self.0.granted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let granted = granted.ok_or(StartError::StartedBefore)?;
-        let worker = CommandWorker {
-            store: Arc::clone(&parts.commands),
-            handler: self.handler(),
-            clock: Arc::clone(&parts.clock),
-            entropy: Arc::clone(&parts.entropy),
-            concurrency: parts.settings.concurrency,
-            sweep_every: parts.settings.sweep_every,
-        };
-        let (transport, lane) = (Arc::clone(&parts.transport), self.0.lane.clone());
-        let stop = shutdown.token();
-        shutdown.spawn("bc_gateway worker", async move {
-            let outcome = worker::work(worker, transport, granted, stop).await;
-            drop(lane);
-            outcome
-        });
-        let (sweep, entropy) = (self.coin_sweep(), Arc::clone(&parts.entropy));
-        let (every, stop) = (parts.settings.sweep_coins_every, shutdown.token());
-        shutdown.spawn("bc_gateway sweep of coins", async move {
-            worker::sweep_coins(sweep, every, entropy, stop).await;
-            Ok::<(), Infallible>(())
-        });
-        Ok(())
-    }
-
-    /// Starts the dispatcher of this service's outbox on `shutdown`. `rows` come from
-    /// [`storage::sqlite::SqliteOutbox::new`].
-    pub fn start_dispatcher(&self, rows: OutboxRows, shutdown: &Shutdown) {
-        let parts = &self.0.dependencies;
-        let couriers: BTreeMap<Destination, Arc<dyn Courier>> = [Queue::BcgatewayOrders, Queue::SagaSteps]
-            .into_iter()
-            .map(|queue| {
-                let courier = QueueCourier {
-                    transport: Arc::clone(&parts.transport),
-                    queue,
-                };
-                (Destination::Queue(queue), Arc::new(courier) as _)
-            })
-            .collect();
-        let dispatcher = Dispatcher {
-            outbox: Arc::clone(&parts.outbox),
-            couriers,
-            clock: Arc::clone(&parts.clock),
-            entropy: Arc::clone(&parts.entropy),
-            sweep_every: parts.settings.outbox_sweep_every,
-        };
-        let stop = shutdown.token();
-        shutdown.spawn("bc_gateway dispatcher", async move {
-            dispatcher.run(rows, stop).await;
-            Ok::<(), Infallible>(())
-        });
     }
 
     fn patience(&self) -> Patience {

@@ -1,30 +1,85 @@
-//! What runs without being asked: the worker of the commands and the sweep of coins.
+//! What runs beside the API: the worker on `bcgateway_orders`, the sweep of coins, and the dispatcher of the outbox.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::Entropy;
 use contracts::messages::Queue;
+use contracts::{Entropy, UserId};
+use service_kit::shutdown::Shutdown;
+use storage::outbox::Destination;
+use storage::sqlite::OutboxRows;
 use tokio_util::sync::CancellationToken;
-use transport::command_worker::CommandWorker;
-use transport::queue::{PublishError, Transport};
+use transport::command_worker::{CommandWorker, Lane};
+use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
+use transport::queue::PublishError;
 
 use crate::use_cases::sweep::{Round, Sweep};
+use crate::{Service, StartError};
 
-/// Works on commands until `stop`.
-pub(crate) async fn work(
-    worker: CommandWorker,
-    transport: Arc<dyn Transport>,
-    granted: tokio::sync::mpsc::Receiver<storage::commands::Claimed>,
-    stop: CancellationToken,
-) -> Result<(), PublishError> {
-    let wake_ups = transport.subscribe(Queue::BcgatewayOrders).await?;
-    worker.run(wake_ups, granted, stop).await;
-    Ok(())
+impl Service {
+    /// Starts the worker and the sweep of coins on `shutdown`. From now on commands of this process's API come to the
+    /// worker without a detour; those of others by the queue. Once per process.
+    ///
+    /// # Errors
+    /// [`StartError::WrongSeed`] before anything is signed with it.
+    pub async fn start_worker(&self, shutdown: &Shutdown) -> Result<(), StartError> {
+        let parts = &self.0.dependencies;
+        let settings = parts.settings;
+        let derived = self.address(UserId::HOT_WALLET);
+        let stored = parts.transfers.address(self.0.chain.name(), UserId::HOT_WALLET).await?;
+        if let Some(stored) = stored.filter(|stored| *stored != derived) {
+            return Err(StartError::WrongSeed { stored, derived });
+        }
+        let (lane, granted) = Lane::new(settings.lane_capacity);
+        self.0.lane.set(lane).map_err(|_| StartError::StartedBefore)?;
+        let worker = CommandWorker {
+            store: Arc::clone(&parts.commands),
+            handler: self.handler(),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            concurrency: settings.concurrency,
+            sweep_every: settings.sweep_every,
+        };
+        let (transport, stop) = (Arc::clone(&parts.transport), shutdown.token());
+        shutdown.spawn("bc_gateway worker", async move {
+            let wake_ups = transport.subscribe(Queue::BcgatewayOrders).await?;
+            worker.run(wake_ups, granted, stop).await;
+            Ok::<(), PublishError>(())
+        });
+        let (sweep, entropy, stop) = (self.coin_sweep(), Arc::clone(&parts.entropy), shutdown.token());
+        shutdown.spawn("bc_gateway sweep of coins", async move {
+            sweep_coins(sweep, settings.sweep_coins_every, entropy, stop).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(())
+    }
+
+    /// Starts the dispatcher of this service's outbox, whose rows arrive by `committed`, on `shutdown`.
+    pub fn start_dispatcher(&self, shutdown: &Shutdown, committed: OutboxRows) {
+        let parts = &self.0.dependencies;
+        let courier = |queue| -> (Destination, Arc<dyn Courier>) {
+            let transport = Arc::clone(&parts.transport);
+            (Destination::Queue(queue), Arc::new(QueueCourier { transport, queue }))
+        };
+        let dispatcher = Dispatcher {
+            outbox: Arc::clone(&parts.outbox),
+            couriers: BTreeMap::from([courier(Queue::BcgatewayOrders), courier(Queue::SagaSteps)]),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            sweep_every: parts.settings.sweep_every,
+        };
+        let stop = shutdown.token();
+        shutdown.spawn("bc_gateway dispatcher", async move {
+            dispatcher.run(committed, stop).await;
+            Ok::<(), Infallible>(())
+        });
+    }
 }
 
 /// Sweeps coins until `stop`. A round that is cut off by it is taken up by the next process.
-pub(crate) async fn sweep_coins(sweep: Sweep, every: Duration, entropy: Arc<dyn Entropy>, stop: CancellationToken) {
+async fn sweep_coins(sweep: Sweep, every: Duration, entropy: Arc<dyn Entropy>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -47,9 +47,6 @@ pub enum OpenChainError {
     /// Its tables are another version's.
     #[error("the simulated chain's tables: {0}")]
     Schema(#[from] SchemaError),
-    /// The first coins could not be made.
-    #[error("the simulated chain's first coins: {0}")]
-    Genesis(#[from] StoreError),
 }
 
 /// The simulated chain. Clones are the same chain.
@@ -66,7 +63,7 @@ impl SimulatedChain {
     ///
     /// # Errors
     /// [`OpenChainError`].
-    pub async fn open(
+    pub fn try_open(
         path: &Path,
         rich: &Keys,
         genesis: Vec<Amount>,
@@ -79,20 +76,16 @@ impl SimulatedChain {
             ..Options::default()
         };
         let schema = [Migrations::new(ServiceName::BcGateway).then("chain", ledger::SCHEMA)];
-        let now = clock.now();
+        let (now, rich) = (clock.now(), wire::address(rich));
         let database = Database::open(path, options, |connection| -> Result<(), OpenChainError> {
             migrate(connection, &schema, now)?;
+            let tx = connection.transaction().map_err(SchemaError::from)?;
+            for coins in genesis {
+                ledger::create(&tx, rich.as_str(), coins).map_err(SchemaError::from)?;
+            }
+            tx.commit().map_err(SchemaError::from)?;
             Ok(())
         })?;
-        let address = wire::address(rich);
-        database
-            .writer()
-            .run(move |tx| {
-                genesis
-                    .iter()
-                    .try_for_each(|coins| ledger::create(tx, address.as_str(), *coins))
-            })
-            .await?;
         Ok(Self {
             database,
             clock,
@@ -215,9 +208,9 @@ impl Chain for SimulatedChain {
     }
 
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck {
-        if !self.manners.reachable() {
+        if self.manners.silent() {
             return SendCheck::Unknown {
-                reason: UNREACHABLE.to_owned(),
+                reason: SILENT.to_owned(),
             };
         }
         let refused = |reason: &str| SendCheck::Refused {
@@ -242,9 +235,9 @@ impl Chain for SimulatedChain {
     }
 
     async fn next_nonce(&self, address: &Address) -> NonceAnswer {
-        if !self.manners.reachable() {
+        if self.manners.silent() {
             return NonceAnswer::Unknown {
-                reason: UNREACHABLE.to_owned(),
+                reason: SILENT.to_owned(),
             };
         }
         let address = address.clone();
@@ -262,9 +255,9 @@ impl Chain for SimulatedChain {
     }
 
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
-        if !self.manners.reachable() {
+        if self.manners.silent() {
             return BroadcastAnswer::Unknown {
-                reason: UNREACHABLE.to_owned(),
+                reason: SILENT.to_owned(),
             };
         }
         match wire::open(&transfer.bytes) {
@@ -281,9 +274,9 @@ impl Chain for SimulatedChain {
     }
 
     async fn find(&self, hash: &str) -> FindAnswer {
-        if !self.manners.reachable() {
+        if self.manners.silent() {
             return FindAnswer::Unknown {
-                reason: UNREACHABLE.to_owned(),
+                reason: SILENT.to_owned(),
             };
         }
         match self.look_up(hash).await {
@@ -295,4 +288,4 @@ impl Chain for SimulatedChain {
     }
 }
 
-const UNREACHABLE: &str = "the chain cannot be reached";
+const SILENT: &str = "the chain is silent";

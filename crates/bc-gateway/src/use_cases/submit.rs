@@ -1,6 +1,6 @@
 //! Accepting commands: what makes no sense is refused at once, everything else is on disk before the answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use contracts::Clock;
@@ -19,8 +19,8 @@ pub struct Submit {
     pub store: Arc<dyn CommandStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The way to a worker in this process, if there is one.
-    pub lane: Option<Lane>,
+    /// The way to this process's worker, once it is started.
+    pub lane: Arc<OnceLock<Lane>>,
 }
 
 /// `command` as it is stored.
@@ -86,7 +86,7 @@ impl BcGateway for Submit {
         let acceptances = if stored.is_empty() {
             Vec::new()
         } else {
-            accept(self.store.as_ref(), self.clock.as_ref(), self.lane.as_ref(), stored).await?
+            accept(self.store.as_ref(), self.clock.as_ref(), self.lane.get(), stored).await?
         };
         let mut acceptances = acceptances.into_iter();
         outcomes

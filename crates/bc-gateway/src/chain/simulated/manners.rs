@@ -32,9 +32,9 @@ pub enum Manner {
 
 /// The chain's behaviour. Deterministic implementations make deterministic runs.
 pub trait Manners: Send + Sync {
-    /// Whether the chain can be reached at all; if not, every question is answered by `Unknown`.
-    fn reachable(&self) -> bool {
-        true
+    /// Whether the chain is out of reach: it takes nothing, and every answer is `Unknown`.
+    fn silent(&self) -> bool {
+        false
     }
 
     /// Whether a transfer with this memo is refused before it is signed.
@@ -59,7 +59,7 @@ impl Manners for WellBehaved {
 }
 
 /// How often each fault happens, of all transfers (a refusal) or of all broadcasts (the others).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Refused before it is signed.
     pub refuse_before_signing: BasisPoints,
@@ -156,7 +156,7 @@ pub struct ScriptedManners(Mutex<Script>);
 
 #[derive(Debug, Default)]
 struct Script {
-    unreachable: bool,
+    silent: bool,
     refused: BTreeSet<String>,
     refuse_all: bool,
     broadcasts: BTreeMap<String, VecDeque<Manner>>,
@@ -171,8 +171,8 @@ impl ScriptedManners {
     }
 
     /// Cuts the chain off, or brings it back.
-    pub fn set_reachable(&self, reachable: bool) {
-        self.script().unreachable = !reachable;
+    pub fn silence(&self, silent: bool) {
+        self.script().silent = silent;
     }
 
     /// Refuses this transfer before it is signed.
@@ -205,8 +205,8 @@ impl ScriptedManners {
 }
 
 impl Manners for ScriptedManners {
-    fn reachable(&self) -> bool {
-        !self.script().unreachable
+    fn silent(&self) -> bool {
+        self.script().silent
     }
 
     fn refuses(&self, memo: &str) -> bool {
