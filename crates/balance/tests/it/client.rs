@@ -37,7 +37,13 @@ async fn a_ledger() -> (Given, Arc<dyn Balance>) {
 #[tokio::test]
 async fn a_user_with_600_holds_30() {
     let (_given, client) = a_ledger().await;
-    assert_eq!(client.post(vec![pay_in(1, 2, usd("600")), hold(1, 2, usd("30"))]).await.unwrap(), [POSTED, POSTED]);
+    assert_eq!(
+        client
+            .post(vec![pay_in(1, 2, usd("600")), hold(1, 2, usd("30"))])
+            .await
+            .unwrap(),
+        [POSTED, POSTED]
+    );
     let wallet = client.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!((wallet.user_id, wallet.balances), (user(2), vec![btc("0"), usd("570")]));
     let lines = client.statement(user(2), None, 1).await.unwrap().unwrap();
@@ -49,7 +55,11 @@ async fn a_user_with_600_holds_30() {
 #[tokio::test]
 async fn a_call_carries_a_hundred_postings_and_not_one_more() {
     let (given, client) = a_ledger().await;
-    let postings = |count| (1..=count).map(|number| pay_in(number, 2, usd("1"))).collect::<Vec<_>>();
+    let postings = |count| {
+        (1..=count)
+            .map(|number| pay_in(number, 2, usd("1")))
+            .collect::<Vec<_>>()
+    };
     let outcomes = client.post(postings(101)).await.unwrap();
     assert_eq!(outcomes.len(), 101);
     assert!(outcomes.iter().all(is_invalid));
@@ -62,7 +72,9 @@ async fn a_posting_links_eight_transfers_and_not_one_more() {
     let (_given, client) = a_ledger().await;
     let linked = |count: usize| {
         let one = |leg: &Leg| transfer(order(1), *leg, Owner::Treasury, Owner::HotWallet, usd("1"));
-        Posting { transfers: Leg::ALL.iter().take(count).map(one).collect() }
+        Posting {
+            transfers: Leg::ALL.iter().take(count).map(one).collect(),
+        }
     };
     let outcomes = client.post(vec![linked(9), linked(8), linked(8)]).await.unwrap();
     assert!(is_invalid(&outcomes[0]));
@@ -72,7 +84,15 @@ async fn a_posting_links_eight_transfers_and_not_one_more() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_its_neighbours_are_booked() {
     let (_given, client) = a_ledger().await;
-    let sound = || transfer(order(1), Leg::ReverseResult, Owner::Treasury, Owner::HotWallet, usd("1"));
+    let sound = || {
+        transfer(
+            order(1),
+            Leg::ReverseResult,
+            Owner::Treasury,
+            Owner::HotWallet,
+            usd("1"),
+        )
+    };
     let mut senseless = vec![sound(); 9];
     senseless[0].amount = usd("0");
     senseless[1].amount = usd("-1");
@@ -85,7 +105,9 @@ async fn what_makes_no_sense_is_refused_and_its_neighbours_are_booked() {
     senseless[8].id.origin = Origin::Adjustment(1);
     let mut postings: Vec<_> = senseless.into_iter().map(Posting::single).collect();
     postings.insert(4, Posting::single(sound()));
-    postings.push(Posting { transfers: vec![sound(), sound()] });
+    postings.push(Posting {
+        transfers: vec![sound(), sound()],
+    });
     postings.push(hold(1, 2, usd("1")));
     let outcomes = client.post(postings).await.unwrap();
     assert_eq!(outcomes[4], POSTED);
@@ -103,7 +125,13 @@ async fn an_operator_books_under_their_own_name_only() {
     let given = fresh_books();
     let clock = ManualClock::new(at(0));
     let by = |actor: &str| {
-        let mut transfer = transfer(order(1), Leg::ReverseResult, Owner::Treasury, Owner::HotWallet, usd("1"));
+        let mut transfer = transfer(
+            order(1),
+            Leg::ReverseResult,
+            Owner::Treasury,
+            Owner::HotWallet,
+            usd("1"),
+        );
         transfer.actor = actor.to_owned();
         Posting::single(transfer)
     };
@@ -118,10 +146,16 @@ async fn an_operator_books_under_their_own_name_only() {
 async fn capital_that_makes_no_sense_stops_the_migration() {
     let given = fresh_books();
     let service = service(Arc::clone(&given.ledger), InternalTokens::try_new([]).unwrap());
-    let capital = Capital { fiat: usd("1000"), crypto: btc("1000") };
+    let capital = Capital {
+        fiat: usd("1000"),
+        crypto: btc("1000"),
+    };
     assert_eq!(service.fund(capital).await.unwrap(), Funding::Booked);
     assert_eq!(service.fund(capital).await.unwrap(), Funding::Before);
-    let senseless = Capital { fiat: usd("-1"), ..capital };
+    let senseless = Capital {
+        fiat: usd("-1"),
+        ..capital
+    };
     assert!(matches!(service.fund(senseless).await, Err(FundError::Invalid(_))));
 }
 
@@ -142,12 +176,7 @@ impl LedgerStore for Broken {
     async fn wallet(&self, _: UserId) -> Result<Option<WalletBalances>, StoreError> {
         Err(self.error())
     }
-    async fn statement(
-        &self,
-        _: UserId,
-        _: Option<i64>,
-        _: usize,
-    ) -> Result<Option<Vec<StatementLine>>, StoreError> {
+    async fn statement(&self, _: UserId, _: Option<i64>, _: usize) -> Result<Option<Vec<StatementLine>>, StoreError> {
         Err(self.error())
     }
     async fn post(&self, _: Timestamp, _: Vec<Posting>) -> Result<Vec<PostingOutcome>, StoreError> {
@@ -172,10 +201,22 @@ pub(crate) fn overloaded() -> Arc<dyn LedgerStore> {
 async fn books_that_do_not_answer_are_no_refusal() {
     let client = |store| service(store, InternalTokens::try_new([]).unwrap()).client();
     let full = client(overloaded());
-    assert!(matches!(full.post(vec![hold(1, 2, usd("1"))]).await, Err(ClientError::Overloaded { .. })));
-    assert!(matches!(full.open_wallet(user(2)).await, Err(ClientError::Overloaded { .. })));
-    assert!(matches!(full.wallet(user(2)).await, Err(ClientError::Overloaded { .. })));
-    assert!(matches!(full.statement(user(2), None, 1).await, Err(ClientError::Overloaded { .. })));
+    assert!(matches!(
+        full.post(vec![hold(1, 2, usd("1"))]).await,
+        Err(ClientError::Overloaded { .. })
+    ));
+    assert!(matches!(
+        full.open_wallet(user(2)).await,
+        Err(ClientError::Overloaded { .. })
+    ));
+    assert!(matches!(
+        full.wallet(user(2)).await,
+        Err(ClientError::Overloaded { .. })
+    ));
+    assert!(matches!(
+        full.statement(user(2), None, 1).await,
+        Err(ClientError::Overloaded { .. })
+    ));
     let forgetful = client(Arc::new(Broken(Ok(vec![POSTED]))));
     let two = vec![hold(1, 2, usd("1")), hold(2, 2, usd("1"))];
     assert!(matches!(forgetful.post(two).await, Err(ClientError::Unavailable(_))));

@@ -1,5 +1,5 @@
-//! The ledger on a real database against the model on paper, through the port: after every step every wallet and the
-//! whole books are looked at. 100 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
+//! The ledger on a real database against the model on paper, through the port: after every step all accounts and
+//! the whole books are looked at. 300 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,11 @@ use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Transfer, T
 use contracts::{Amount, Asset, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use rusqlite::Connection;
+use storage::sqlite::AmountBlob;
 
 use crate::given::{Given, at, fresh_books};
-use crate::model::{Model, Verdict};
+use crate::model::{Balances, Model, Verdict};
 use crate::walk::{Step, users};
 
 /// What the model says about an adjustment.
@@ -28,12 +30,15 @@ enum Answer {
     Refused(Verdict),
 }
 
+/// How a request with a key was answered: its fingerprint, the number, the wallet.
+type Known = ([u8; 32], i64, Vec<Amount>);
+
 /// The paper, with what only the store does: numbering adjustments, knowing keys, funding once.
 #[derive(Default)]
 struct Paper {
     model: Model,
     adjustments: i64,
-    keys: BTreeMap<(UserId, u64), ([u8; 32], i64, Vec<Amount>)>,
+    keys: BTreeMap<(UserId, u64), Known>,
     funded: Option<Vec<Amount>>,
 }
 
@@ -82,20 +87,19 @@ impl Paper {
         let transfers = transfers
             .map(|(leg, change)| booking(origin, leg, to.clone(), change, "found a coin", "operator:ann"))
             .collect();
-        match self.model.post(&Posting { transfers }) {
-            Verdict::Posted => {
-                self.adjustments = id;
-                let wallet = self.model.wallet(who).unwrap();
-                if let Some(key) = key {
-                    self.keys.insert((who, key), (fingerprint, id, wallet.clone()));
-                }
-                Answer::Booked {
-                    id,
-                    wallet,
-                    replayed: false,
-                }
-            }
-            refused => Answer::Refused(refused),
+        let verdict = self.model.post(&Posting { transfers });
+        if verdict != Verdict::Posted {
+            return Answer::Refused(verdict);
+        }
+        self.adjustments = id;
+        let wallet = self.model.wallet(who).unwrap();
+        if let Some(key) = key {
+            self.keys.insert((who, key), (fingerprint, id, wallet.clone()));
+        }
+        Answer::Booked {
+            id,
+            wallet,
+            replayed: false,
         }
     }
 
@@ -187,23 +191,35 @@ async fn take(ledger: &dyn LedgerStore, paper: &mut Paper, second: i64, step: St
     }
 }
 
-async fn compare(ledger: &dyn LedgerStore, paper: &Paper) {
+/// After every step, on one snapshot: the database holds exactly the accounts of the paper, and its audit agrees.
+fn compare(reader: &Connection, paper: &Paper) {
     let model = &paper.model;
     Model::assert_sound(&model.balances);
-    let report = ledger.check_books().await.unwrap();
+    let snapshot = reader.unchecked_transaction().unwrap();
+    let report = audit::check_books(&snapshot).unwrap();
     assert!(report.is_sound(), "{:?}", report.violations);
-    assert_eq!(report.accounts, model.balances.len() as u64);
     assert_eq!(report.transfers, model.journal.len() as u64);
-    for who in std::iter::once(UserId::HOT_WALLET).chain(users()) {
-        let wallet = ledger.wallet(who).await.unwrap().map(|wallet| wallet.balances);
-        assert_eq!(wallet, model.wallet(who), "the wallet of {who}");
-    }
+    let mut accounts = snapshot
+        .prepare_cached("SELECT owner, asset, balance FROM balance_accounts")
+        .unwrap();
+    let accounts = accounts.query_map((), |row| {
+        let asset = row.get::<_, String>(1)?.parse().unwrap();
+        Ok(((row.get(0)?, asset), row.get::<_, AmountBlob>(2)?.0))
+    });
+    let balances: Balances = accounts.unwrap().map(Result::unwrap).collect();
+    assert_eq!(balances, model.balances);
 }
 
-/// At the end of a walk the journal itself is read, from both sides.
+/// At the end of a walk every wallet and statement is read through the port, and the journal from both sides.
 async fn compare_journals(given: &Given, paper: &Paper) {
     let journal = &paper.model.journal;
     for who in std::iter::once(UserId::HOT_WALLET).chain(users()) {
+        let wallet = given.ledger.wallet(who).await.unwrap();
+        assert_eq!(
+            wallet.map(|wallet| wallet.balances),
+            paper.model.wallet(who),
+            "the wallet of {who}"
+        );
         let owner = Owner::wallet(who);
         let mut expected = Vec::new();
         for (place, entry) in journal.iter().enumerate().rev() {
@@ -267,9 +283,12 @@ async fn compare_journals(given: &Given, paper: &Paper) {
 #[test]
 fn the_ledger_agrees_with_the_books_on_paper() {
     let full = std::env::var_os("CAMBIST_TEST_FULL").is_some();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: if full { 10_000 } else { 100 },
+        cases: if full { 10_000 } else { 300 },
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -277,10 +296,11 @@ fn the_ledger_agrees_with_the_books_on_paper() {
     let outcome = runner.run(&walks, |steps| {
         runtime.block_on(async {
             let given = fresh_books();
+            let reader = storage::sqlite::reader(&given.path).unwrap();
             let mut paper = Paper::default();
             for (second, number) in (0..).zip(steps) {
                 take(&*given.ledger, &mut paper, second, Step::of(number)).await;
-                compare(&*given.ledger, &paper).await;
+                compare(&reader, &paper);
             }
             compare_journals(&given, &paper).await;
         });

@@ -12,11 +12,18 @@ use crate::given::{POSTED, REPLAYED, at, btc, fresh_books, hold, insufficient, p
 
 async fn rich(ledger: &dyn LedgerStore, money: &str) {
     ledger.open_wallet(at(0), user(2)).await.unwrap();
-    assert_eq!(ledger.post(at(0), vec![pay_in(1, 2, usd(money))]).await.unwrap(), [POSTED]);
+    assert_eq!(
+        ledger.post(at(0), vec![pay_in(1, 2, usd(money))]).await.unwrap(),
+        [POSTED]
+    );
 }
 
 /// Posts the hold of every order, all at once; the outcomes by order.
-async fn race(ledger: &Arc<dyn LedgerStore>, orders: impl Iterator<Item = i64>, each: &'static str) -> Vec<(i64, PostingOutcome)> {
+async fn race(
+    ledger: &Arc<dyn LedgerStore>,
+    orders: impl Iterator<Item = i64>,
+    each: &'static str,
+) -> Vec<(i64, PostingOutcome)> {
     let mut racers = JoinSet::new();
     for number in orders {
         let ledger = Arc::clone(ledger);
@@ -38,7 +45,10 @@ async fn of_a_thousand_racing_holds_exactly_those_that_fit_succeed() {
     let posted: Vec<_> = outcomes.iter().filter(|(_, outcome)| *outcome == POSTED).collect();
     assert_eq!(posted.len(), 333);
     let too_little = insufficient(wallet_of(2), Asset::USD);
-    assert_eq!(outcomes.iter().filter(|(_, outcome)| *outcome == too_little).count(), 667);
+    assert_eq!(
+        outcomes.iter().filter(|(_, outcome)| *outcome == too_little).count(),
+        667
+    );
     let wallet = given.ledger.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!(wallet.balances, [btc("0"), usd("0.1")]);
     let report = given.ledger.check_books().await.unwrap();
@@ -78,15 +88,36 @@ async fn of_many_corrections_with_one_key_one_is_booked() {
                 crypto: None,
                 reason: "fee for a lost card".to_owned(),
                 actor: "operator:ann".to_owned(),
-                request: Some(RequestKey { key: "k".to_owned(), fingerprint: [1; 32] }),
+                request: Some(RequestKey {
+                    key: "k".to_owned(),
+                    fingerprint: [1; 32],
+                }),
             };
             ledger.adjust(at(1), adjustment).await.unwrap()
         });
     }
     let answers = racers.join_all().await;
-    let fresh = answers.iter().filter(|answer| matches!(answer, Adjusted::Booked { id: 1, replayed: false, .. }));
+    let fresh = answers.iter().filter(|answer| {
+        matches!(
+            answer,
+            Adjusted::Booked {
+                id: 1,
+                replayed: false,
+                ..
+            }
+        )
+    });
     assert_eq!(fresh.count(), 1);
-    let again = answers.iter().filter(|answer| matches!(answer, Adjusted::Booked { id: 1, replayed: true, .. }));
+    let again = answers.iter().filter(|answer| {
+        matches!(
+            answer,
+            Adjusted::Booked {
+                id: 1,
+                replayed: true,
+                ..
+            }
+        )
+    });
     assert_eq!(again.count(), 99);
     let wallet = given.ledger.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!(wallet.balances, [btc("0"), usd("40")]);

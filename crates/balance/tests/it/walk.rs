@@ -177,11 +177,14 @@ fn usual(id: TransferId) -> Transfer {
     let mut dice = Dice(u64::try_from(number).unwrap() * 64 + u64::from(id.leg.number()));
     let customer = Owner::User(user(2 + number % 4));
     let venue = Owner::Venue("sim".to_owned());
-    let (debit, credit) = match id.leg {
-        Leg::Hold => (customer, Owner::HotWallet),
-        Leg::TradePay => (Owner::HotWallet, venue),
-        Leg::TradeReceive => (venue, Owner::HotWallet),
-        _ => (Owner::HotWallet, customer),
+    let (debit, credit) = if id.leg == Leg::Hold {
+        (customer, Owner::HotWallet)
+    } else if id.leg == Leg::TradePay {
+        (Owner::HotWallet, venue)
+    } else if id.leg == Leg::TradeReceive {
+        (venue, Owner::HotWallet)
+    } else {
+        (Owner::HotWallet, customer)
     };
     let asset = if id.leg == Leg::TradeReceive || id.leg == Leg::Withdraw {
         Asset::ETH
