@@ -14,7 +14,6 @@ use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
-use tracing::field::Empty;
 
 use crate::problem::{Problem, ProblemCode};
 use crate::settings::Settings;
@@ -45,8 +44,9 @@ struct Guard {
     timeout: Duration,
 }
 
-/// Guards all routes and fallbacks of `router`: a span with method, route, status and milliseconds; shedding before
-/// token and body are looked at; a time limit; and a panic costs one answer, not the process.
+/// Guards all routes and fallbacks of `router`: a span with method and route around every request, and a line at
+/// `debug` with status and milliseconds at its end; shedding before token and body are looked at; a time limit; and a
+/// panic costs one answer, not the process.
 ///
 /// To be called once all routes and fallbacks are there. Probes are merged afterwards: a full service is still alive.
 pub fn guard<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: RequestLimits) -> Router<S> {
@@ -64,7 +64,8 @@ async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> R
         .extensions()
         .get::<MatchedPath>()
         .map_or("unknown", MatchedPath::as_str);
-    let span = tracing::info_span!("request", method = %request.method(), route, status = Empty, ms = Empty);
+    // Status and time belong to the event: a span that is added to later is written again each time.
+    let span = tracing::info_span!("request", method = request.method().as_str(), route);
     let started = Instant::now();
     async {
         let mut response = answer(&guard, request, next).await;
@@ -73,12 +74,8 @@ async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> R
             .headers_mut()
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        let status = response.status().as_u16();
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let span = tracing::Span::current();
-        span.record("status", status);
-        span.record("ms", ms);
-        tracing::debug!("answered");
+        tracing::debug!(status = response.status().as_u16(), ms, "answered");
         response
     }
     .instrument(span)

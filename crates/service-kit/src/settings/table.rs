@@ -185,6 +185,8 @@ settings! {
         venue_expiry: Duration = "10s";
         /// How long an answer of the venue is waited for.
         venue_timeout: Duration = "3s";
+        /// How long after its expiry an order that the venue took may still be invisible there.
+        venue_engine_timeout: Duration = "5s";
         /// How far the venue's clock may be from ours.
         venue_skew: Duration = "2s";
         /// What the simulated venue's chance is drawn from.
@@ -203,8 +205,9 @@ settings! {
     "Chain" {
         /// The seed of all keys that hold coins on the chain. `up` makes one at its first start.
         chain_seed: Option<Secret> = "";
-        /// Crypto at the hot wallet's address in the simulated chain's first block. Empty: as `funding_crypto`.
-        chain_genesis: Option<DecimalText> = "";
+        /// Coins of each crypto at the hot wallet's address in the simulated chain's first block. Ample, because the
+        /// simulated venue settles in the books only and delivers no coins to that address.
+        chain_genesis: DecimalText = "1000000000";
         /// Of 10,000 broadcasts, how many the simulated chain loses.
         chain_lost_broadcast_bp: BasisPoints = "0";
         /// Of 10,000 transfers, how many the simulated chain refuses before they are signed.

@@ -209,6 +209,14 @@ async fn a_body_without_a_declared_length_is_bounded_while_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_declared_too_large_is_refused_before_it_is_sent() {
+    let server = server().await;
+    let head = "POST /deposit HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 16385\r\n\r\n";
+    let answer = exchange(&mut server.connect().await, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
 async fn where_no_body_is_wanted_nothing_and_an_empty_object_will_do() {
     let server = server().await;
     assert_eq!(send(&server, "/nothing", None, "").await.status, 200);

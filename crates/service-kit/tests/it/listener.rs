@@ -60,7 +60,7 @@ async fn headers_that_never_end_and_connections_that_say_nothing_are_closed() {
 #[tokio::test]
 async fn headers_are_bounded_in_number_and_size() {
     let server = server(wide().1).await;
-    let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many: String = (0..80).map(|number| format!("x-{number}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "x".repeat(64 * 1024));
     for headers in [many, long] {
         let mut stream = server.connect().await;

@@ -61,6 +61,7 @@ async fn what_went_wrong_inside_is_logged_once_and_never_returned() {
     assert_eq!(line["span"]["route"], "/fail/{user_id}");
     assert!(!log.text().contains("hunter2"), "a query is never logged");
     assert_eq!(log.lines_with("answered"), 1);
+    assert_eq!(log.lines_with(r#""status":500"#), 1);
 }
 
 #[test]

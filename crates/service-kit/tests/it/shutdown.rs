@@ -14,6 +14,13 @@ fn failed(task: &str, problem: &str) -> Result<(), ShutdownError> {
     })
 }
 
+/// How it ends; a process that does not end at all has failed the test.
+async fn ended(shutdown: &Shutdown, drain: Duration) -> Result<(), ShutdownError> {
+    tokio::time::timeout(2 * PATIENCE, shutdown.wait(drain))
+        .await
+        .expect("nobody asks for the end")
+}
+
 /// A loop as workers have one: it ends when it is asked to.
 fn spawn_loop(shutdown: &Shutdown, name: &str) {
     let told = shutdown.token();
@@ -31,7 +38,7 @@ async fn everybody_is_told_and_waited_for() {
     }
     assert!(!shutdown.is_requested());
     shutdown.request();
-    assert_eq!(shutdown.wait(PATIENCE).await, Ok(()));
+    assert_eq!(ended(&shutdown, PATIENCE).await, Ok(()));
 }
 
 #[tokio::test]
@@ -45,7 +52,7 @@ async fn a_task_that_panics_takes_the_process_down_and_is_named() {
         Ok::<(), Infallible>(())
     });
     assert_eq!(
-        shutdown.wait(PATIENCE).await,
+        ended(&shutdown, PATIENCE).await,
         failed("saga worker", "panicked: index out of bounds")
     );
 }
@@ -57,7 +64,7 @@ async fn a_task_that_fails_takes_the_process_down_and_the_first_one_counts() {
     shutdown.token().cancelled().await;
     shutdown.spawn("sweeper", async { Err("me too") });
     assert_eq!(
-        shutdown.wait(PATIENCE).await,
+        ended(&shutdown, PATIENCE).await,
         failed("dispatcher", "failed: the disk is full")
     );
 }
@@ -67,7 +74,7 @@ async fn a_task_that_ends_early_takes_the_process_down() {
     let shutdown = Shutdown::new();
     shutdown.spawn("sweeper", async { Ok::<(), Infallible>(()) });
     assert_eq!(
-        shutdown.wait(PATIENCE).await,
+        ended(&shutdown, PATIENCE).await,
         failed("sweeper", "ended, although it should run as long as the process")
     );
 }
@@ -81,7 +88,7 @@ async fn who_does_not_end_in_time_is_named_and_left_behind() {
     }
     shutdown.request();
     let unfinished = ShutdownError::Unfinished(vec!["obstinate".into(), "stubborn".into()]);
-    assert_eq!(shutdown.wait(Duration::from_millis(50)).await, Err(unfinished));
+    assert_eq!(ended(&shutdown, Duration::from_millis(50)).await, Err(unfinished));
 }
 
 #[tokio::test]
@@ -105,7 +112,7 @@ async fn sigterm_asks_for_the_end_and_a_second_one_stops_the_waiting() {
         .expect("the signal was not heard");
     terminate();
     assert_eq!(
-        shutdown.wait(PATIENCE).await,
+        ended(&shutdown, PATIENCE).await,
         Err(ShutdownError::Unfinished(vec!["stubborn".into()]))
     );
 }

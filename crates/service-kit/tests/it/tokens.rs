@@ -193,7 +193,10 @@ async fn forged_tokens_are_refused() {
         ("a part too many", format!("{good}.{signature}")),
         ("garbage", "garbage".to_owned()),
         ("dots", "..".to_owned()),
-        ("too long", format!("{good}{}", "A".repeat(5000))),
+        (
+            "sound, but too long",
+            world.signed(|claims| claims["jti"] = json!("x".repeat(4000))),
+        ),
     ];
     for (what, token) in forged {
         let answer = world.wallet_of_2(&token).await;
