@@ -1,1 +1,15 @@
-//! Cambist: the only binary; wires the services together
+//! Cambist: the backend behind a "Buy bitcoin" button, wired together.
+//!
+//! The services know nothing of each other; this crate hands each its stores, its ports and its settings, and is the
+//! only one that knows which adapter stands behind which port:
+//!
+//! - [`cli`]: what the program is asked to do; [`commands`]: what it then does;
+//! - [`system`]: the six services in one process, on the embedded database;
+//! - [`audit`]: proves on a database that the books balance and that no order is unexplained;
+//! - [`secrets`]: what `up` makes at its first start.
+
+pub mod audit;
+pub mod cli;
+pub mod commands;
+pub mod secrets;
+pub mod system;

@@ -32,9 +32,6 @@ use crate::ports::{
 /// How deep a transfer lies as soon as it is confirmed for good.
 pub const DEPTH: u32 = 6;
 
-/// The chain's name, in keys and tables.
-pub const NAME: &str = "simulated";
-
 /// How far ahead of the next one a nonce may be and still wait in the mempool.
 const MAX_AHEAD: u64 = 100_000;
 
@@ -58,6 +55,9 @@ pub struct SimulatedChain {
 }
 
 impl SimulatedChain {
+    /// Its name as a chain, which is part of every key and so never changes.
+    pub const NAME: &'static str = "simulated";
+
     /// Opens the chain in `path`, a file of its own, creating it where absent. `genesis` is made out of nothing at
     /// `rich`'s address, once for each asset however often the chain is opened.
     ///
@@ -196,7 +196,7 @@ fn take(
 #[async_trait]
 impl Chain for SimulatedChain {
     fn name(&self) -> &'static str {
-        NAME
+        Self::NAME
     }
 
     fn address(&self, keys: &Keys) -> Address {

@@ -1,0 +1,76 @@
+//! The command line: which commands there are, and how errors are told.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Arg, ArgAction, Command};
+use service_kit::settings::with_flags;
+
+/// The name of the flag that asks for machine-readable output.
+pub const JSON: &str = "json";
+
+/// The whole command line.
+#[must_use]
+pub fn command() -> Command {
+    let command = Command::new("cambist")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Buy and sell crypto for fiat: accounts, ledger, orders, withdrawals, notifications.")
+        .long_about(
+            "Cambist is the backend behind a \"Buy bitcoin\" button: accounts and login, wallets, a double-entry \
+             ledger, orders executed at an exchange, withdrawals on a blockchain, notifications. No coin and no cent is \
+             ever lost, doubled or left unexplained, whatever crashes.",
+        )
+        .after_help(
+            "Start with `cambist up`; it prints lines of curl to try. Every setting is a flag, an environment variable \
+             (CAMBIST_…) and a key of cambist.toml: `cambist help up` lists them, `cambist config` shows what is in \
+             force.",
+        )
+        .styles(
+            Styles::styled()
+                .header(AnsiColor::Green.on_default().bold())
+                .usage(AnsiColor::Green.on_default().bold())
+                .literal(AnsiColor::Cyan.on_default()),
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("up").about("Run everything in one process, on the embedded database").long_about(
+                "Runs all six services and their workers in one process, on the embedded database under ./data, which \
+                 is created and upgraded where needed. Ctrl-C or SIGTERM stops it cleanly; after any other end it \
+                 picks up where it was.",
+            ),
+        )
+        .subcommand(
+            Command::new("migrate").about("Create or upgrade the schema, and fund the hot wallet of a new one").long_about(
+                "Applies the schema changes that are missing, creates the hot wallet (user 1) and funds it from the \
+                 treasury. Running it again changes nothing.",
+            ),
+        )
+        .subcommand(
+            Command::new("audit")
+                .about("Prove that the books balance and no order is unexplained; exit 1 and a list if not")
+                .long_about(
+                    "Reads one consistent snapshot of the database, beside a running process or without one, and checks \
+                     what must always be true: debits equal credits, nobody is below zero, every balance is the sum of \
+                     its bookings, every order's bookings are exactly what its end says, replaying an order's events \
+                     gives its state, and the hot wallet holds what it was funded with plus what orders in flight hold.",
+                )
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("config").about("Show the settings in force and where each comes from, secrets masked").arg(json()),
+        );
+    with_flags(command)
+}
+
+fn json() -> Arg {
+    Arg::new(JSON)
+        .long(JSON)
+        .action(ArgAction::SetTrue)
+        .help("Print one JSON object on standard output")
+}
+
+/// Tells a person why the command failed, cause after cause, on standard error.
+pub fn complain(error: &anyhow::Error) {
+    use std::io::Write as _;
+    // Nothing sensible is left to do when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "cambist: {error:#}");
+}

@@ -1,0 +1,59 @@
+//! What the program can be asked to do, one command a file.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "what a command has to say belongs on standard output"
+)]
+
+mod audit;
+mod config;
+mod migrate;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::ArgMatches;
+use service_kit::settings::{Loaded, Settings, from_process};
+use service_kit::telemetry;
+
+use crate::cli::JSON;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever keeps the command from doing it, in words for the person who typed it.
+pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let (name, arguments) = matches.subcommand().context("no command given; try `cambist --help`")?;
+    let mut settings = from_process(arguments)?;
+    if name == "up" {
+        // Trying things out needs money: in one process on one's own machine users book their own deposits.
+        settings = settings.with_default("deposits", "self")?;
+    }
+    let loaded = settings.load()?;
+    match name {
+        "up" => asynchronous(&loaded, up::run(&loaded)),
+        "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
+        "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
+        "config" => config::run(&loaded, arguments.get_flag(JSON)),
+        unknown => bail!("there is no command {unknown}; try `cambist --help`"),
+    }
+}
+
+fn asynchronous(loaded: &Loaded, command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    telemetry::init(&loaded.settings.log, loaded.settings.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the operating system gives no threads")?;
+    runtime.block_on(command)
+}
+
+/// The file of the embedded database.
+fn database_path(settings: &Settings) -> anyhow::Result<PathBuf> {
+    match settings.database_url.scheme() {
+        "sqlite" => Ok(PathBuf::from(settings.database_url.rest())),
+        other => bail!("database_url: {other} is for services that run apart; here it is `sqlite:PATH`"),
+    }
+}

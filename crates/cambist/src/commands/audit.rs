@@ -1,0 +1,40 @@
+//! `cambist audit`: exit 0 when the books balance and every order is explained, 1 and a list when not.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use service_kit::settings::Settings;
+
+use crate::audit::audit;
+
+pub(super) fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let path = super::database_path(settings)?;
+    ensure!(
+        path.exists(),
+        "there is no database at {}; `cambist up` or `cambist migrate` makes one",
+        path.display()
+    );
+    let report = audit(Path::new(&path), progress())?;
+    if json {
+        println!("{:#}", report.to_json());
+    } else {
+        println!("{report}");
+    }
+    Ok(if report.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Tells on a terminal how far the audit is, on one line that rewrites itself.
+fn progress() -> impl FnMut(u64) {
+    let terminal = std::io::stderr().is_terminal();
+    move |orders| {
+        if terminal {
+            let _ = write!(std::io::stderr(), "\r{orders} orders looked at\r");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The six services in one process, on the embedded database.
+//!
+//! One room decides which adapter stands behind which port; `up` and the tests differ in what they hand in (the
+//! outside world, the clock, the randomness) and in nothing else.
+
+mod listeners;
+mod outside;
+mod readiness;
+mod translate;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use bc_gateway::Custody;
+use contracts::messages::Queue;
+use contracts::{Clock, Entropy, ServiceName};
+use service_kit::auth::TokenVerifier;
+use service_kit::http::RateLimit;
+use service_kit::internal::InternalTokens;
+use service_kit::settings::Settings;
+use service_kit::shutdown::Shutdown;
+use storage::commands::CommandStore;
+use storage::migrations::{Migrations, SchemaError};
+use storage::sqlite::{Database, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox};
+use transport::local::LocalTransport;
+use transport::queue::Transport;
+
+pub use self::listeners::Listening;
+pub use self::outside::Outside;
+
+/// Every service's schema.
+#[must_use]
+pub fn migrations() -> Vec<Migrations> {
+    vec![
+        auth::migrations(),
+        balance::migrations(),
+        exchanger::migrations(),
+        bc_gateway::migrations(),
+        notification::migrations(),
+        wallet::migrations(),
+    ]
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its schema cannot be upgraded.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// Opens the database at `path` with every service's schema, upgrading what is older. Tells which migrations it
+/// applied.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub fn open_database(path: &Path, clock: &dyn Clock) -> Result<(Database, Vec<String>), DatabaseError> {
+    let mut applied = Vec::new();
+    let now = clock.now();
+    let database = Database::open(path, Options::default(), |connection| -> Result<(), DatabaseError> {
+        let done = storage::sqlite::migrate(connection, &migrations(), now)?;
+        applied = done
+            .iter()
+            .map(|m| format!("{} {} ({})", m.service, m.number, m.name))
+            .collect();
+        Ok(())
+    })?;
+    Ok((database, applied))
+}
+
+/// Creates user 1, the hot wallet, and funds it from the treasury: the last step of a migration. Idempotent: a funded
+/// wallet stays as it is.
+///
+/// # Errors
+/// Stores that do not answer, or amounts that make no sense.
+pub async fn establish_hot_wallet(
+    database: &Database,
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<balance::domain::Funding> {
+    let users = auth::store::sqlite::SqliteAuth::new(database.clone());
+    auth::create_hot_wallet_user(&users, clock.as_ref())
+        .await
+        .context("user 1 cannot be created")?;
+    let ledger = balance::store::sqlite::SqliteLedger::new(database.clone());
+    let capital = translate::capital(settings)?;
+    balance::use_cases::fund(&ledger, clock.as_ref(), capital)
+        .await
+        .context("the hot wallet cannot be funded")
+}
+
+/// What the system is made of besides its services.
+pub struct Parts {
+    /// The settings.
+    pub settings: Settings,
+    /// The embedded database, with the schema and the hot wallet in it.
+    pub database: Database,
+    /// Venue, chain and mail.
+    pub outside: Outside,
+    /// The keys that hold coins.
+    pub custody: Custody,
+    /// Who may call the internal listener.
+    pub internal_tokens: InternalTokens,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Keys, tokens, jitter.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The six services, wired. Nothing runs before [`System::start`].
+pub struct System {
+    settings: Settings,
+    database: Database,
+    auth: auth::Service,
+    balance: balance::Service,
+    exchanger: exchanger::Service,
+    bc_gateway: bc_gateway::Service,
+    notification: notification::Service,
+    wallet: wallet::Service,
+    commands: [Arc<dyn CommandStore>; 3],
+    committed: Committed,
+    clock: Arc<dyn Clock>,
+}
+
+/// The outboxes' rows on their way to the dispatchers.
+struct Committed {
+    exchanger: OutboxRows,
+    bc_gateway: OutboxRows,
+    notification: OutboxRows,
+    wallet: OutboxRows,
+}
+
+impl System {
+    /// Wires the services.
+    ///
+    /// # Errors
+    /// Settings that a service cannot work with.
+    pub fn assemble(parts: Parts) -> anyhow::Result<Self> {
+        let Parts {
+            settings,
+            database,
+            outside,
+            custody,
+            internal_tokens,
+            clock,
+            entropy,
+        } = parts;
+        if settings.nats_url.is_some() {
+            bail!("nats_url is for services that run apart; leave it empty for `up`");
+        }
+        let tokens = Arc::new(internal_tokens);
+        let transport: Arc<dyn Transport> = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
+        let times = translate::command_times(&settings);
+        let capacity = settings.queue_capacity.get();
+
+        let users = Arc::new(auth::store::sqlite::SqliteAuth::new(database.clone()));
+        let auth = auth::Service::new(auth::Dependencies {
+            users: users.clone(),
+            keys: users.clone(),
+            failures: users,
+            hasher: Arc::new(auth::Argon2Pool::new(
+                translate::hashing(&settings),
+                Arc::clone(&entropy),
+            )),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            rate_limit: Arc::new(RateLimit::per_minute(settings.requests_per_minute, Arc::clone(&clock))),
+            internal_tokens: Arc::clone(&tokens),
+            settings: translate::auth(&settings),
+        });
+
+        let balance = balance::Service::new(balance::Dependencies {
+            ledger: Arc::new(balance::store::sqlite::SqliteLedger::new(database.clone())),
+            clock: Arc::clone(&clock),
+            internal_tokens: Arc::clone(&tokens),
+        });
+
+        let (trades, trade_rows) = exchanger::store::sqlite::SqliteExchanger::new(database.clone(), times, capacity);
+        let trade_commands: Arc<dyn CommandStore> = Arc::new(trades.commands);
+        let exchanger = exchanger::Service::new(exchanger::Dependencies {
+            commands: Arc::clone(&trade_commands),
+            outbox: Arc::new(trades.outbox),
+            balance: balance.client(),
+            venue: outside.venue,
+            transport: Arc::clone(&transport),
+            internal_tokens: Arc::clone(&tokens),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            settings: translate::exchanger(&settings),
+        });
+
+        let (transfer_outbox, transfer_rows) = SqliteOutbox::new(ServiceName::BcGateway, database.clone(), capacity);
+        let transfers = SqliteCommands::new(
+            ServiceName::BcGateway,
+            database.clone(),
+            transfer_outbox.clone(),
+            Queue::BcgatewayOrders,
+            Some(Queue::SagaSteps),
+            times,
+        );
+        let transfer_commands: Arc<dyn CommandStore> = Arc::new(transfers.clone());
+        let bc_gateway = bc_gateway::Service::new(bc_gateway::Dependencies {
+            commands: Arc::clone(&transfer_commands),
+            transfers: Arc::new(bc_gateway::store::sqlite::SqliteTransfers::new(
+                database.clone(),
+                transfers,
+            )),
+            outbox: Arc::new(transfer_outbox),
+            balance: balance.client(),
+            chain: outside.chain,
+            custody,
+            transport: Arc::clone(&transport),
+            internal_tokens: Arc::clone(&tokens),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            settings: translate::bc_gateway(&settings),
+        });
+
+        let (mails, mail_rows) =
+            notification::store::sqlite::SqliteNotifications::new(database.clone(), times, capacity);
+        let mail_commands: Arc<dyn CommandStore> = Arc::new(mails.commands);
+        let notification = notification::Service::new(notification::Dependencies {
+            commands: Arc::clone(&mail_commands),
+            outbox: Arc::new(mails.outbox),
+            transport: Arc::clone(&transport),
+            mailer: outside.mailer,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            internal_tokens: Arc::clone(&tokens),
+            settings: translate::notification(&settings),
+        });
+
+        let (wallet_outbox, wallet_rows) = SqliteOutbox::new(ServiceName::Wallet, database.clone(), capacity);
+        let orders = Arc::new(wallet::store::sqlite::SqliteWallet::new(
+            database.clone(),
+            wallet_outbox.clone(),
+        ));
+        let verifier = TokenVerifier::new(
+            auth.client(),
+            Arc::clone(&clock),
+            &settings.token_issuer,
+            &settings.token_audience,
+            settings.token_cache,
+        );
+        let wallet = wallet::Service::new(wallet::Dependencies {
+            orders: orders.clone(),
+            deposits: orders,
+            outbox: Arc::new(wallet_outbox),
+            auth: auth.client(),
+            balance: balance.client(),
+            exchanger: exchanger.client(),
+            bc_gateway: bc_gateway.client(),
+            notification: notification.client(),
+            transport,
+            verifier: Arc::new(verifier),
+            internal_tokens: Arc::clone(&tokens),
+            clock: Arc::clone(&clock),
+            entropy,
+            settings: translate::wallet(&settings),
+        });
+
+        Ok(Self {
+            commands: [trade_commands, transfer_commands, mail_commands],
+            committed: Committed {
+                exchanger: trade_rows,
+                bc_gateway: transfer_rows,
+                notification: mail_rows,
+                wallet: wallet_rows,
+            },
+            settings,
+            database,
+            auth,
+            balance,
+            exchanger,
+            bc_gateway,
+            notification,
+            wallet,
+            clock,
+        })
+    }
+
+    /// Takes up what an earlier run left, starts workers and dispatchers on `shutdown`, and listens.
+    ///
+    /// # Errors
+    /// A store that does not answer, a seed that made none of the stored addresses, an address in use.
+    pub async fn start(self, shutdown: &Shutdown) -> anyhow::Result<Listening> {
+        // The lock on the database says that no other process works on it: nobody's lease is worth waiting for.
+        for commands in &self.commands {
+            commands
+                .release_leases(self.clock.now())
+                .await
+                .context("unfinished work cannot be taken up")?;
+        }
+        self.wallet
+            .prepare()
+            .await
+            .context("unfinished orders cannot be taken up")?;
+        // Bound before anything runs: a second process on the same ports ends without having done a thing.
+        let sockets = listeners::bind(&self.settings).await?;
+
+        self.auth.start(shutdown);
+        self.exchanger.start_dispatcher(self.committed.exchanger, shutdown);
+        self.exchanger.start_worker(shutdown);
+        self.bc_gateway.start_dispatcher(shutdown, self.committed.bc_gateway);
+        self.bc_gateway.start_worker(shutdown).await?;
+        self.notification
+            .start_dispatcher(self.committed.notification, shutdown);
+        self.notification.start_worker(shutdown);
+        self.wallet.start_dispatcher(shutdown, self.committed.wallet);
+        self.wallet.start_worker(shutdown);
+
+        let public = Router::new()
+            .merge(self.auth.public_routes())
+            .merge(self.wallet.public_routes());
+        let internal = Router::new()
+            .nest("/auth", self.auth.internal_routes())
+            .nest("/balance", self.balance.internal_routes())
+            .nest("/exchanger", self.exchanger.internal_routes())
+            .nest("/bc_gateway", self.bc_gateway.internal_routes())
+            .nest("/notification", self.notification.internal_routes())
+            .nest("/wallet", self.wallet.internal_routes());
+        let checks = readiness::checks(&self.database);
+        Ok(listeners::serve_on(
+            sockets,
+            &self.settings,
+            public,
+            internal,
+            checks,
+            shutdown,
+        ))
+    }
+}

@@ -1,0 +1,74 @@
+//! The two sockets: the public one for users, the internal one for services and operators.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use service_kit::http::{RequestLimits, ServeLimits, guard, serve};
+use service_kit::probes::{Check, Probes};
+use service_kit::problem::with_fallbacks;
+use service_kit::settings::Settings;
+use service_kit::shutdown::Shutdown;
+use tokio::net::TcpListener;
+
+/// Where a running system listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    /// For users.
+    pub public: SocketAddr,
+    /// For services and operators.
+    pub internal: SocketAddr,
+}
+
+pub(super) struct Sockets {
+    public: TcpListener,
+    internal: TcpListener,
+    addresses: Listening,
+}
+
+pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Sockets> {
+    let public = listen(settings.listen, "listen").await?;
+    let internal = listen(settings.internal_listen, "internal-listen").await?;
+    let addresses = Listening {
+        public: public.local_addr()?,
+        internal: internal.local_addr()?,
+    };
+    Ok(Sockets {
+        public,
+        internal,
+        addresses,
+    })
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another with --{flag}, for example 127.0.0.1:0"))
+}
+
+pub(super) fn serve_on(
+    sockets: Sockets,
+    settings: &Settings,
+    public: Router,
+    internal: Router,
+    checks: Vec<(&'static str, Arc<dyn Check>)>,
+    shutdown: &Shutdown,
+) -> Listening {
+    let limits = RequestLimits::from(settings);
+    let probes = Probes::new(env!("CARGO_PKG_VERSION"), shutdown.token(), checks);
+    let public = guard(with_fallbacks(public), limits);
+    // Probes stay outside the guard: a full process is busy, not dead.
+    let internal = guard(with_fallbacks(internal), limits).merge(probes.into_router());
+    for (name, socket, router) in [
+        ("public listener", sockets.public, public),
+        ("internal listener", sockets.internal, internal),
+    ] {
+        let (limits, stop) = (ServeLimits::from(settings), shutdown.token());
+        shutdown.spawn(name, async move {
+            serve(socket, router, limits, stop).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
+    sockets.addresses
+}

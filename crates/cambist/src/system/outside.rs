@@ -1,0 +1,104 @@
+//! The world outside, as far as it is simulated: a venue and a chain with books of their own, and mail as files.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use bc_gateway::Custody;
+use bc_gateway::chain::simulated::{RandomManners as ChainManners, Rates as ChainRates, SimulatedChain};
+use bc_gateway::ports::Chain;
+use contracts::{Amount, Asset, AssetKind, Clock, Entropy, Price, UserId};
+use exchanger::ports::{Venue, VenueName};
+use exchanger::venue::simulated::{Market, RandomManners as VenueManners, Rates as VenueRates, SimulatedVenue};
+use notification::mailer::EmlMailer;
+use notification::ports::Mailer;
+use service_kit::settings::Settings;
+
+/// How long an order of a venue that is "not yet visible" stays so.
+const HIDDEN_FOR: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Venue, chain and mail.
+#[derive(Clone)]
+pub struct Outside {
+    /// Where orders are executed.
+    pub venue: Arc<dyn Venue>,
+    /// Where crypto is sent.
+    pub chain: Arc<dyn Chain>,
+    /// How users are told.
+    pub mailer: Arc<dyn Mailer>,
+}
+
+impl Outside {
+    /// What the settings describe, kept under the data directory.
+    ///
+    /// # Errors
+    /// Settings that make no sense together, or files that cannot be used.
+    pub fn open(
+        settings: &Settings,
+        custody: &Custody,
+        clock: &Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> anyhow::Result<Self> {
+        if settings.smtp_url.is_some() {
+            bail!("smtp_url: mail by SMTP is not there yet; leave it empty for .eml files under the data directory");
+        }
+        Ok(Self {
+            venue: Arc::new(venue(settings, clock)?),
+            chain: Arc::new(chain(settings, custody, clock)?),
+            mailer: Arc::new(mailer(settings, entropy)?),
+        })
+    }
+}
+
+fn venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedVenue> {
+    let market = Market {
+        price: Price::parse(settings.venue_price.text()).context("venue_price")?,
+        spread: settings.venue_spread_bp,
+        fee: settings.venue_fee_bp,
+    };
+    let rates = VenueRates {
+        refuse: settings.venue_refuse_bp,
+        partial: settings.venue_partial_bp,
+        executed_but_timed_out: settings.venue_executed_but_timed_out_bp,
+        timed_out_not_executed: settings.venue_timed_out_not_executed_bp,
+        ..VenueRates::default()
+    };
+    let manners = VenueManners::try_new(settings.venue_seed, rates, settings.venue_latency, HIDDEN_FOR)
+        .context("the venue's rates")?;
+    let name = VenueName::try_new(&settings.venue_name).context("venue_name")?;
+    let path = settings.data_dir.join("venue.db");
+    Ok(SimulatedVenue::try_open(
+        &path,
+        name,
+        market,
+        Arc::new(manners),
+        Arc::clone(clock),
+    )?)
+}
+
+fn chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedChain> {
+    let rates = ChainRates {
+        refuse_before_signing: settings.chain_refuse_bp,
+        lost_broadcast: settings.chain_lost_broadcast_bp,
+        ..ChainRates::default()
+    };
+    let manners = ChainManners::try_new(settings.venue_seed, rates).context("the chain's rates")?;
+    let coins = Asset::KNOWN.iter().filter(|asset| asset.kind() == AssetKind::Crypto);
+    let genesis: Vec<Amount> = coins
+        .map(|asset| settings.chain_genesis.amount(*asset))
+        .collect::<Result<_, _>>()
+        .context("chain_genesis")?;
+    let hot_wallet = custody.keys(SimulatedChain::NAME, UserId::HOT_WALLET);
+    let path = settings.data_dir.join("chain.db");
+    Ok(SimulatedChain::try_open(
+        &path,
+        &hot_wallet,
+        genesis,
+        Arc::clone(clock),
+        Arc::new(manners),
+    )?)
+}
+
+fn mailer(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<EmlMailer> {
+    let sender = settings.mail_from.parse().context("mail_from")?;
+    Ok(EmlMailer::try_new(&settings.data_dir.join("mail"), sender, entropy)?)
+}

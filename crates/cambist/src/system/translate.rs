@@ -1,0 +1,89 @@
+//! From the one table of settings to each service's own knobs.
+
+use anyhow::Context as _;
+use balance::domain::Capital;
+use contracts::Asset;
+use service_kit::settings::{Deposits, Settings};
+use storage::commands::CommandTimes;
+use storage::outbox::HAND_OVER;
+
+/// What the hot wallet is funded with.
+pub(super) fn capital(settings: &Settings) -> anyhow::Result<Capital> {
+    Ok(Capital {
+        fiat: settings.funding_fiat.amount(Asset::USD).context("funding_fiat")?,
+        crypto: settings.funding_crypto.amount(Asset::BTC).context("funding_crypto")?,
+    })
+}
+
+pub(super) fn command_times(settings: &Settings) -> CommandTimes {
+    CommandTimes {
+        lease: settings.command_lease,
+        hand_over: HAND_OVER,
+        stuck_after: settings.stuck_after,
+    }
+}
+
+pub(super) fn hashing(settings: &Settings) -> auth::PoolLimits {
+    auth::PoolLimits {
+        concurrent: settings.password_hashers,
+        ..auth::PoolLimits::default()
+    }
+}
+
+pub(super) fn auth(settings: &Settings) -> auth::Settings {
+    auth::Settings {
+        issuer: settings.token_issuer.clone(),
+        audience: settings.token_audience.clone(),
+        token_ttl: settings.token_ttl,
+        failures: auth::domain::logins::FailurePolicy {
+            limit: settings.login_failures,
+            window: settings.login_window,
+        },
+        ..auth::Settings::default()
+    }
+}
+
+pub(super) fn exchanger(settings: &Settings) -> exchanger::Settings {
+    exchanger::Settings {
+        rules: exchanger::Rules {
+            order_life: settings.venue_expiry,
+            // An order that waited for half of its life is sent with a new one.
+            shortest_life: settings.venue_expiry / 2,
+            engine_timeout: settings.venue_engine_timeout,
+            clock_skew: settings.venue_skew,
+            max_reverse_attempts: settings.max_attempts.get(),
+            ..exchanger::Rules::default()
+        },
+        venue_timeout: settings.venue_timeout,
+        sweep_every: settings.sweep_interval,
+        ..exchanger::Settings::default()
+    }
+}
+
+pub(super) fn bc_gateway(settings: &Settings) -> bc_gateway::Settings {
+    bc_gateway::Settings {
+        sweep_every: settings.sweep_interval,
+        ..bc_gateway::Settings::default()
+    }
+}
+
+pub(super) fn notification(settings: &Settings) -> notification::Settings {
+    notification::Settings {
+        sweep_every: settings.sweep_interval,
+        ..notification::Settings::default()
+    }
+}
+
+pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
+    wallet::Settings {
+        deposits: match settings.deposits {
+            Deposits::SelfService => wallet::Deposits::SelfService,
+            Deposits::Operator => wallet::Deposits::Operator,
+        },
+        max_in_flight: settings.max_in_flight,
+        hold_wait: settings.hold_wait,
+        sweep_every: settings.sweep_interval,
+        single_process: true,
+        ..wallet::Settings::default()
+    }
+}

@@ -1,0 +1,290 @@
+//! A client of the public HTTP API that speaks the business: register, deposit, buy, sell, and what came of it.
+//!
+//! It only knows what a customer's program knows, so the same tests run against one process and against ten.
+
+use std::time::Duration;
+
+use http::Method;
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+/// How often a waiting test asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An answer, read to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body; `null` when it was empty or no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The `code` of a problem; empty for anything else.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// The public API at one address.
+#[derive(Debug, Clone)]
+pub struct Api {
+    base: String,
+    http: Client,
+}
+
+impl Api {
+    /// The API at `base`, for example `http://127.0.0.1:8000`.
+    ///
+    /// # Panics
+    /// When no HTTP client can be made.
+    #[must_use]
+    pub fn new(base: impl Into<String>) -> Self {
+        let http = Client::builder()
+            .timeout(Duration::from_secs(15))
+            .build()
+            .expect("a client without TLS can be made");
+        Self {
+            base: base.into(),
+            http,
+        }
+    }
+
+    /// A request to `path`, to be dressed and sent.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Sends a request and reads the answer.
+    ///
+    /// # Errors
+    /// When there was no answer: refused, broken off, timed out.
+    pub async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Registers and logs in a user with a wallet. `name` is unique for each test's system.
+    ///
+    /// # Panics
+    /// When any of that fails: the scene is not set.
+    pub async fn given_a_user(&self, name: &str) -> User {
+        let registered = self
+            .send(self.request(Method::POST, "/register").json(&json!({
+                "username": name, "first_name": "Ada", "last_name": "Lovelace",
+                "email": format!("{name}@example.com"), "password": "password"
+            })))
+            .await
+            .expect("registering is answered");
+        assert_eq!(registered.status, 201, "{registered:?}");
+        let id = registered.body["id"].as_i64().expect("a user's id");
+        let user = User {
+            api: self.clone(),
+            id,
+            token: self.log_in(name).await,
+        };
+        let opened = user.post(&format!("/wallet/{id}"), None, None).await;
+        assert_eq!(opened.status, 201, "{opened:?}");
+        user
+    }
+
+    /// A user with a wallet and a deposit of `fiat`, for example `600`.
+    ///
+    /// # Panics
+    /// When any of that fails.
+    pub async fn given_a_user_with(&self, name: &str, fiat: &str) -> User {
+        let user = self.given_a_user(name).await;
+        let deposited = user.deposit(fiat, None).await;
+        assert_eq!(deposited.status, 200, "{deposited:?}");
+        user
+    }
+
+    /// A fresh token of the user.
+    ///
+    /// # Panics
+    /// When the login is refused.
+    pub async fn log_in(&self, name: &str) -> String {
+        let answer = self
+            .send(
+                self.request(Method::POST, "/login")
+                    .json(&json!({"username": name, "password": "password"})),
+            )
+            .await
+            .expect("logging in is answered");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+/// A logged-in user.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Where.
+    pub api: Api,
+    /// Who.
+    pub id: i64,
+    /// The access token.
+    pub token: String,
+}
+
+impl User {
+    /// The same user at another address: after a restart.
+    #[must_use]
+    pub fn at(&self, api: &Api) -> Self {
+        Self {
+            api: api.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// GET as this user.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.api.request(Method::GET, path).bearer_auth(&self.token);
+        self.api
+            .send(request)
+            .await
+            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// POST as this user.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, body: Option<&str>, key: Option<&str>) -> Answer {
+        self.try_send(Method::POST, path, body, key)
+            .await
+            .unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    /// Sends a JSON text as this user, with an idempotency key if there is one.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+        key: Option<&str>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.api.request(method, path).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_owned());
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.api.send(request).await
+    }
+
+    /// Deposits fiat, written as a JSON number.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn deposit(&self, fiat: &str, key: Option<&str>) -> Answer {
+        let body = format!(r#"{{"fiat_amount": {fiat}}}"#);
+        self.try_send(Method::PATCH, &format!("/wallet/{}", self.id), Some(&body), key)
+            .await
+            .expect("an answer")
+    }
+
+    /// Orders crypto for `fiat`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn buy(&self, fiat: &str, key: Option<&str>) -> Answer {
+        self.post(
+            &format!("/buy/{}", self.id),
+            Some(&format!(r#"{{"fiat_amount": {fiat}}}"#)),
+            key,
+        )
+        .await
+    }
+
+    /// Orders fiat for `crypto`.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn sell(&self, crypto: &str, key: Option<&str>) -> Answer {
+        self.post(
+            &format!("/sell/{}", self.id),
+            Some(&format!(r#"{{"crypto_amount": {crypto}}}"#)),
+            key,
+        )
+        .await
+    }
+
+    /// The wallet as (fiat, crypto), in exact decimal text.
+    ///
+    /// # Panics
+    /// When there is no wallet.
+    pub async fn balances(&self) -> (String, String) {
+        let wallet = self.get(&format!("/wallet/{}", self.id)).await;
+        assert_eq!(wallet.status, 200, "{wallet:?}");
+        let of = |asset: &str| {
+            let balances = wallet.body["balances"].as_array().expect("balances");
+            let found = balances.iter().find(|amount| amount["asset"] == asset);
+            found
+                .and_then(|amount| amount["amount"].as_str())
+                .unwrap_or("0")
+                .to_owned()
+        };
+        (of("USD"), of("BTC"))
+    }
+
+    /// One order.
+    ///
+    /// # Panics
+    /// When there is no such order.
+    pub async fn order(&self, order_id: i64) -> Value {
+        let order = self.get(&format!("/orders/{}/{order_id}", self.id)).await;
+        assert_eq!(order.status, 200, "{order:?}");
+        order.body
+    }
+
+    /// Waits until the order is no longer pending, a minute at most.
+    ///
+    /// # Panics
+    /// When it stays pending.
+    pub async fn order_at_its_end(&self, order_id: i64) -> Value {
+        self.order_when(order_id, |order| order["status"] != "pending").await
+    }
+
+    /// Waits until the order is as `wanted`, a minute at most.
+    ///
+    /// # Panics
+    /// When that does not happen.
+    pub async fn order_when(&self, order_id: i64, wanted: impl Fn(&Value) -> bool) -> Value {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        loop {
+            let order = self.order(order_id).await;
+            if wanted(&order) {
+                return order;
+            }
+            assert!(Instant::now() < give_up, "the order did not get there: {order}");
+            // sleep: polling is what a customer's program does.
+            sleep(ASK_AGAIN).await;
+        }
+    }
+}
+
+/// The id of the order that was just placed.
+///
+/// # Panics
+/// When none was.
+#[must_use]
+pub fn placed(answer: &Answer) -> i64 {
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.body["order_id"].as_i64().expect("an order's id")
+}
