@@ -16,12 +16,25 @@ use tempfile::TempDir;
 pub(crate) struct Given {
     pub(crate) ledger: Arc<dyn LedgerStore>,
     pub(crate) path: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
-/// Empty books on SQLite. Tests of logic need not survive a power cut.
+impl Given {
+    /// The same books, closed and opened again.
+    pub(crate) fn restarted(self) -> Self {
+        let Self { ledger, folder, .. } = self;
+        drop(ledger);
+        open(folder)
+    }
+}
+
+/// Empty books on SQLite.
 pub(crate) fn fresh_books() -> Given {
-    let folder = tempfile::tempdir().unwrap();
+    open(tempfile::tempdir().unwrap())
+}
+
+/// Tests of logic need not survive a power cut.
+fn open(folder: TempDir) -> Given {
     let path = folder.path().join("cambist.db");
     let options = Options {
         durability: Durability::ProcessCrash,
@@ -36,7 +49,7 @@ pub(crate) fn fresh_books() -> Given {
     Given {
         ledger: Arc::new(SqliteLedger::new(database.unwrap())),
         path,
-        _folder: folder,
+        folder,
     }
 }
 

@@ -11,4 +11,5 @@ mod given;
 mod model;
 mod properties;
 mod races;
+mod restarts;
 mod walk;
