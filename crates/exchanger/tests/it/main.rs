@@ -1,0 +1,21 @@
+//! What exchanger promises, tried through its ports: a real store, a real simulated venue, books that check themselves, and
+//! a clock that the tests own.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test or a helper that cannot set its scene has failed"
+)]
+
+mod api;
+mod booking;
+mod books;
+mod crashes;
+mod decisions;
+mod manners;
+mod market;
+mod model;
+mod paths;
+mod reversals;
+mod scene;
+mod submissions;
+mod worker;

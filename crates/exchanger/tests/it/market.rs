@@ -1,0 +1,250 @@
+//! The simulated venue keeps the promises of the port: once per name, within the limit, not after the expiry, and for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::clients::Side;
+use contracts::messages::Step;
+use contracts::time::later;
+use contracts::{Amount, Asset, Clock, ManualClock, Price};
+use exchanger::domain::totals::check;
+use exchanger::ports::{Answer, ClientOrderId, Limit, Venue, VenueName, VenueOrder};
+use exchanger::venue::simulated::{Conduct, Market, ScriptedManners, SimulatedVenue};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::booking::cases;
+use crate::scene::{basis_points, btc, name, order, price, usd};
+
+struct Given {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+    manners: Arc<ScriptedManners>,
+    venue: SimulatedVenue,
+}
+
+fn open(folder: &TempDir, manners: &Arc<ScriptedManners>, clock: &Arc<ManualClock>) -> SimulatedVenue {
+    let path = folder.path().join("venue.db");
+    SimulatedVenue::try_open(&path, name(), Market::default(), manners.clone(), clock.clone()).unwrap()
+}
+
+fn a_venue() -> Given {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()));
+    let manners = Arc::new(ScriptedManners::new(Conduct::Fill));
+    let venue = open(&folder, &manners, &clock);
+    Given {
+        folder,
+        clock,
+        manners,
+        venue,
+    }
+}
+
+fn id(number: i64) -> ClientOrderId {
+    ClientOrderId {
+        order_id: order(number),
+        step: Step::Exchange,
+        attempt: 1,
+    }
+}
+
+impl Given {
+    fn buy(&self, number: i64, ceiling: Amount) -> VenueOrder {
+        VenueOrder {
+            client_order_id: id(number),
+            side: Side::Buy,
+            base: Asset::BTC,
+            quote: Asset::USD,
+            limit: Limit::Spend(ceiling),
+            expires_at: later(self.clock.now(), Duration::from_secs(5)),
+        }
+    }
+
+    fn sell(&self, number: i64, quantity: Amount) -> VenueOrder {
+        VenueOrder {
+            side: Side::Sell,
+            limit: Limit::Quantity(quantity),
+            ..self.buy(number, usd("1"))
+        }
+    }
+}
+
+fn quantity(answer: &Answer) -> Amount {
+    let Answer::Done(fills) = answer else {
+        panic!("{answer:?}");
+    };
+    fills
+        .iter()
+        .fold(btc("0"), |sum, fill| sum.checked_add(fill.quantity).unwrap())
+}
+
+#[tokio::test]
+async fn a_name_is_executed_once_and_answers_for_ever() {
+    let given = a_venue();
+    let first = given.venue.place(&given.buy(1, usd("30"))).await;
+    assert_eq!(quantity(&first), btc("3"));
+    // Twice, with other content, after its expiry, and after a restart: the order that has the name.
+    assert_eq!(given.venue.place(&given.buy(1, usd("600"))).await, first);
+    given.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(given.venue.place(&given.sell(1, btc("1"))).await, first);
+    let Given {
+        folder,
+        clock,
+        manners,
+        venue,
+    } = given;
+    // The file is released once the writer of the venue that goes has ended, which dropping it begins.
+    drop(venue);
+    let venue = reopen(&folder, &manners, &clock);
+    assert_eq!(venue.find(&id(1)).await, first);
+    assert_eq!(venue.executions(0, 10).await.unwrap().len(), 1);
+    assert_eq!(venue.executions(1, 10).await.unwrap(), []);
+}
+
+fn reopen(folder: &TempDir, manners: &Arc<ScriptedManners>, clock: &Arc<ManualClock>) -> SimulatedVenue {
+    open(folder, manners, clock)
+}
+
+#[tokio::test]
+async fn an_expired_order_is_not_executed_and_leaves_no_trace() {
+    let given = a_venue();
+    let order = given.buy(1, usd("30"));
+    given.clock.advance(Duration::from_secs(5));
+    assert!(matches!(given.venue.place(&order).await, Answer::Rejected { .. }));
+    assert_eq!(given.venue.find(&id(1)).await, Answer::NotFound);
+}
+
+#[tokio::test]
+async fn a_refusal_is_for_ever_too() {
+    let given = a_venue();
+    given.manners.set_default(Conduct::Refuse);
+    let refused = given.venue.place(&given.buy(1, usd("30"))).await;
+    assert!(matches!(refused, Answer::Rejected { .. }));
+    given.manners.set_default(Conduct::Fill);
+    assert_eq!(given.venue.place(&given.buy(1, usd("30"))).await, refused);
+    assert_eq!(given.venue.find(&id(1)).await, refused);
+    let nonsense = VenueOrder {
+        side: Side::Sell,
+        ..given.buy(2, usd("30"))
+    };
+    assert!(matches!(given.venue.place(&nonsense).await, Answer::Rejected { .. }));
+}
+
+#[tokio::test]
+async fn every_conduct_is_what_it_says() {
+    let given = a_venue();
+    let behaving = |number, conduct| {
+        given.manners.set(order(number), Step::Exchange, 1, conduct);
+        given.buy(number, usd("30"))
+    };
+    let unknown = |answer: &Answer| matches!(answer, Answer::Unknown { .. });
+    let hidden = Duration::from_secs(4);
+
+    let partial = given
+        .venue
+        .place(&behaving(1, Conduct::Partial(basis_points(2_500))))
+        .await;
+    assert_eq!(quantity(&partial), btc("0.75"));
+    assert_eq!(
+        given.venue.place(&behaving(2, Conduct::FillNothing)).await,
+        Answer::Done(Vec::new())
+    );
+    assert!(unknown(
+        &given.venue.place(&behaving(3, Conduct::ExecuteThenTimeOut)).await
+    ));
+    assert_eq!(quantity(&given.venue.find(&id(3)).await), btc("3"));
+    assert!(unknown(
+        &given.venue.place(&behaving(4, Conduct::TimeOutWithoutExecuting)).await
+    ));
+    assert_eq!(given.venue.find(&id(4)).await, Answer::NotFound);
+    assert!(unknown(
+        &given.venue.place(&behaving(5, Conduct::NotYetVisible(hidden))).await
+    ));
+    assert_eq!(given.venue.find(&id(5)).await, Answer::NotFound);
+    given.clock.advance(hidden);
+    assert_eq!(quantity(&given.venue.find(&id(5)).await), btc("3"));
+    assert_eq!(
+        quantity(
+            &given
+                .venue
+                .place(&behaving(6, Conduct::Slow(Duration::from_millis(1))))
+                .await
+        ),
+        btc("3")
+    );
+
+    given.manners.set_silent(true);
+    assert!(unknown(&given.venue.find(&id(1)).await));
+    assert!(unknown(&given.venue.place(&behaving(7, Conduct::Fill)).await));
+    given.manners.set_silent(false);
+    assert_eq!(given.venue.find(&id(7)).await, Answer::NotFound);
+}
+
+#[tokio::test]
+async fn spread_and_fee_are_the_users() {
+    let given = a_venue();
+    given.venue.set_market(Market {
+        price: price("10"),
+        spread: basis_points(100),
+        fee: basis_points(50),
+    });
+    let Answer::Done(bought) = given.venue.place(&given.buy(1, usd("30"))).await else {
+        panic!("a buy is filled");
+    };
+    assert_eq!((bought[0].price, bought[0].fee), (price("10.1"), usd("0.15")));
+    let Answer::Done(sold) = given.venue.place(&given.sell(2, btc("1.5"))).await else {
+        panic!("a sell is filled");
+    };
+    assert_eq!((sold[0].price, sold[0].fee), (price("9.9"), usd("0.08")));
+}
+
+#[test]
+fn a_venue_is_called_what_the_books_can_hold() {
+    assert_eq!(VenueName::try_new("sim").unwrap().to_string(), "venue:sim");
+    for wrong in ["", "Sim", "s im", "a:b", &"x".repeat(33)] {
+        assert!(VenueName::try_new(wrong).is_err(), "{wrong}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    /// Whatever the market and the budget: within the limit, and no more than a few units of the budget are left over
+    /// when the price allows to spend them.
+    #[test]
+    fn an_order_is_filled_within_its_limit_and_nearly_up_to_it(
+        (mantissa, scale) in (1..10_u128.pow(9), 0..=6_u8),
+        (spread, fee, share) in (0..=2_000_u32, 0..=1_000_u32, 1..=10_000_u32),
+        units in prop_oneof![1..1_000_i128, 1..10_i128.pow(20)],
+        side in prop_oneof![Just(Side::Buy), Just(Side::Sell)],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let given = a_venue();
+            let market = Market {
+                price: Price::from_units(mantissa, scale).unwrap(),
+                spread: basis_points(spread),
+                fee: basis_points(fee),
+            };
+            given.venue.set_market(market);
+            given.manners.set_default(Conduct::Partial(basis_points(share)));
+            let order = match side {
+                Side::Buy => given.buy(1, Amount::new(units, Asset::USD)),
+                Side::Sell => given.sell(1, Amount::new(units, Asset::BTC)),
+            };
+            let Answer::Done(fills) = given.venue.place(&order).await else {
+                panic!("a market without limits fills everything");
+            };
+            let totals = check(&fills, order.limit, Asset::BTC, Asset::USD).unwrap();
+            if side == Side::Sell {
+                assert_eq!(totals.filled.units(), units * i128::from(share) / 10_000);
+            } else if share == 10_000 && !fills.is_empty() {
+                let unspent = units - totals.cost().unwrap().units();
+                // A satoshi's worth, where that is more than a cent.
+                let grain = i128::try_from(mantissa).unwrap() * 3 / 10_i128.pow(u32::from(scale)) / 1_000_000;
+                assert!(unspent <= 4 + grain, "{unspent} of {units} not spent");
+            }
+        });
+    }
+}
