@@ -3,11 +3,20 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
 use super::{Readers, Writer};
+
+/// How long SQLite waits for another program that has the file locked.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a process waits for its predecessor to finish and let go, and how often it looks.
+const MAX_WAIT_FOR_LOCK: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// More than all services together have, so that none is prepared twice.
+const STATEMENTS: usize = 512;
 
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +52,7 @@ impl Default for Options {
 /// Why the database could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has it, and does not let go within two seconds.
     #[error("{path} is in use by another cambist process; stop that one first, or set another CAMBIST_DATABASE_URL")]
     InUse {
         /// The lock file.
@@ -57,6 +66,12 @@ pub enum OpenError {
         /// Why.
         error: std::io::Error,
     },
+    /// The folder cannot hold a write-ahead log, as on most network file systems.
+    #[error("{path} lies on a file system without shared memory, which the database needs; put it on a local disk")]
+    NoLog {
+        /// The database.
+        path: PathBuf,
+    },
     /// SQLite refused.
     #[error("{path} cannot be opened as a database: {error}")]
     Sqlite {
@@ -67,12 +82,12 @@ pub enum OpenError {
     },
 }
 
-/// An open database. Clones share it; the file is released when the last one and all writers and readers go.
+/// An open database. Clones share it. When the last one and all writers go, what is queued is finished, and then
+/// the file is released.
 #[derive(Clone)]
 pub struct Database {
     writer: Writer,
     readers: Readers,
-    _lock: Arc<File>,
 }
 
 impl Database {
@@ -91,29 +106,34 @@ impl Database {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(|error| OpenError::File {
+        create(folder).map_err(|error| OpenError::File {
             path: folder.to_owned(),
             error,
         })?;
-        let lock = lock(path)?;
+        let lock = Arc::new(lock(path)?);
         let sqlite = |error| OpenError::Sqlite {
             path: path.to_owned(),
             error,
         };
         let mut connection = connect(path, options.durability).map_err(sqlite)?;
+        let mode: String = connection
+            .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
+            .map_err(sqlite)?;
+        if mode != "wal" {
+            return Err(OpenError::NoLog { path: path.to_owned() }.into());
+        }
         prepare(&mut connection)?;
         let readers = (0..options.readers.max(1))
             .map(|_| reader(path))
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(sqlite)?;
-        let (writer, _thread) = Writer::start(connection, options.queue.max(1)).map_err(|error| OpenError::File {
+        let writer = Writer::start(connection, options.queue.max(1), lock).map_err(|error| OpenError::File {
             path: path.to_owned(),
             error,
         })?;
         Ok(Self {
             writer,
             readers: Readers::new(readers),
-            _lock: Arc::new(lock),
         })
     }
 
@@ -137,9 +157,25 @@ impl Database {
 pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16384;")?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch("PRAGMA cache_size = -16384;")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Creates `folder`, and makes sure that a power cut does not take it away again with everything in it.
+fn create(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    for parent in folder.canonicalize()?.ancestors().skip(1) {
+        // Folders further up, which existed, may be closed to us.
+        if File::open(parent).and_then(|parent| parent.sync_all()).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -153,30 +189,36 @@ fn lock(path: &Path) -> Result<File, OpenError> {
             path: path.clone(),
             error,
         })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
-        Err(TryLockError::Error(error)) => Err(OpenError::File { path, error }),
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < MAX_WAIT_FOR_LOCK => {
+                // sleep: a file lock can be waited for, but not with an end
+                std::thread::sleep(LOOK_EVERY);
+                waited += LOOK_EVERY;
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path }),
+            Err(TryLockError::Error(error)) => return Err(OpenError::File { path, error }),
+        }
     }
 }
 
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    let synchronous = match durability {
-        // NORMAL in WAL mode loses commits at a power cut (SQLite documentation, "Write-Ahead Logging", section 2.2).
-        Durability::PowerCut => "FULL",
-        Durability::ProcessCrash => "NORMAL",
-    };
-    connection.execute_batch(&format!(
-        "PRAGMA busy_timeout = 5000;
-         PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = {synchronous};
-         PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 10000;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(match durability {
+        // NORMAL in WAL mode loses commits at a power cut (SQLite documentation, "Write-Ahead Logging", section 2.2),
+        // and so does macOS, whose fsync does not reach the disk without being told (`fullfsync`).
+        Durability::PowerCut => "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
+        Durability::ProcessCrash => "PRAGMA synchronous = NORMAL;",
+    })?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys = ON;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -65536;
-         PRAGMA temp_store = MEMORY;"
-    ))?;
-    connection.set_prepared_statement_cache_capacity(256);
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

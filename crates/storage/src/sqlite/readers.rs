@@ -1,11 +1,16 @@
 //! Reading beside the writer: WAL lets readers see the last commit while the next one is being written.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::StoreError;
+
+/// How long a caller waits for an idle connection before it is told that the store is overloaded.
+const MAX_WAIT_FOR_A_READER: Duration = Duration::from_secs(1);
 
 /// A bounded set of read-only connections; clones share it.
 #[derive(Clone)]
@@ -23,17 +28,21 @@ impl Readers {
         }
     }
 
-    /// Runs `query` on one consistent snapshot of the last commit.
+    /// Runs `query` on one consistent snapshot of the last commit. It should be short: the write-ahead log is kept
+    /// for as long as its oldest reader.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the query fails.
+    /// [`StoreError::Overloaded`] when no connection became idle for a second; [`StoreError::Unavailable`] when the
+    /// query fails.
     pub async fn run<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let closed = || StoreError::Unavailable("the database is closed".to_owned());
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
+        let permit = timeout(MAX_WAIT_FOR_A_READER, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Overloaded)?
+            .map_err(|_| StoreError::Unavailable("the database is closed".to_owned()))?;
         let idle = Arc::clone(&self.idle);
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -47,10 +56,8 @@ impl Readers {
                 home: &idle,
             };
             let connection = lent.connection.as_ref().expect("lent until dropped");
-            let snapshot = connection.unchecked_transaction()?;
-            let answer = query(&snapshot)?;
-            snapshot.finish()?;
-            Ok(answer)
+            connection.prepare_cached("BEGIN")?.execute(())?;
+            query(connection)
         });
         answer
             .await
@@ -62,7 +69,7 @@ impl Readers {
     }
 }
 
-/// Brings a connection home even when the query panics.
+/// Ends the snapshot and brings the connection home, even when the query fails or panics.
 struct Lent<'a> {
     connection: Option<Connection>,
     home: &'a Mutex<Vec<Connection>>,
@@ -70,11 +77,18 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.home
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let ended = connection
+            .prepare_cached("ROLLBACK")
+            .and_then(|mut end| end.execute(()));
+        if let (Err(error), false) = (ended, connection.is_autocommit()) {
+            tracing::error!(%error, "a snapshot could not be ended");
         }
+        self.home
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
     }
 }

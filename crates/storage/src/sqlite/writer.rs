@@ -5,17 +5,24 @@
 //! waits for company: under little load a commit carries one job, under much load hundreds.
 //!
 //! What it keeps true: a job's answer is given after the commit that carries it; a job that fails or panics
-//! changes nothing and harms no neighbour; the order of jobs is the order of their effects.
+//! changes nothing and harms no neighbour; the order of jobs is the order of their effects; only this file
+//! commits.
+
+mod group;
+mod log;
 
 use std::any::Any;
+use std::fs::File;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use self::group::{CommitGuard, Group};
+use self::log::Log;
 use crate::StoreError;
 
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
@@ -27,6 +34,9 @@ const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 type Effect = Box<dyn FnOnce() + Send>;
 
 /// The transaction as a job sees it: a connection inside the job's savepoint.
+///
+/// A job neither commits nor rolls back; the attempt fails it. A constraint that is checked at the commit only
+/// (`DEFERRABLE INITIALLY DEFERRED`) must not be used: one job's breach would undo its neighbours.
 pub struct Tx<'a> {
     connection: &'a Connection,
     after_commit: Vec<Effect>,
@@ -48,34 +58,46 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// Told after the commit, with whether it succeeded.
-type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A caller's work on its way through the writer.
+trait Job: Send {
+    /// Works inside the group's open transaction, in a savepoint.
+    ///
+    /// # Errors
+    /// When the group as a whole can no longer be committed.
+    fn run(&mut self, group: &mut Group<'_>) -> Result<(), StoreError>;
 
-type Job = Box<dyn FnOnce(&Connection) -> Outcome + Send>;
-
-struct Outcome {
-    effects: Vec<Effect>,
-    answer: Answer,
+    /// Tells the caller, after the commit, whether that succeeded.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 /// The way to the writer thread; clones share it. When the last one goes, the thread finishes what is queued and
 /// ends.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<dyn Job>>,
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`. At most `capacity` jobs wait.
+    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `lock` is held until the last of
+    /// them is done.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
-    pub(super) fn start(connection: Connection, capacity: usize) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// When SQLite or the operating system refuse.
+    pub(super) fn start(mut connection: Connection, capacity: usize, lock: Arc<File>) -> std::io::Result<Self> {
+        let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
+        let log = Log::watch(&mut connection).map_err(std::io::Error::other)?;
         let (jobs, queue) = mpsc::channel(capacity);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write(&connection, queue))?;
-        Ok((Self { jobs }, thread))
+            .spawn(move || {
+                if let Err(error) = write(&connection, &guard, log, queue) {
+                    tracing::error!(%error, "the writer could not start; nothing can be stored");
+                }
+                // The connection first: whoever gets the lock next finds a closed database.
+                drop(connection);
+                drop(lock);
+            })?;
+        Ok(Self { jobs })
     }
 
     /// Runs `job` in the next transaction and answers when that is on disk.
@@ -92,7 +114,12 @@ impl Writer {
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |connection| run_in_savepoint(connection, job, sender));
+        let job: Box<dyn Job> = Box::new(Pending {
+            work: Some(job),
+            done: None,
+            effects: Vec::new(),
+            sender,
+        });
         if let Err(error) = self.jobs.try_send(job) {
             match error {
                 mpsc::error::TrySendError::Full(job) => match self.jobs.send_timeout(job, MAX_WAIT_FOR_ROOM).await {
@@ -117,77 +144,124 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the database is closed".to_owned())
 }
 
-fn write(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
-    let mut outcomes = Vec::with_capacity(MAX_JOBS_PER_COMMIT);
+fn write(
+    connection: &Connection,
+    guard: &CommitGuard,
+    mut log: Log,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+) -> rusqlite::Result<()> {
+    let mut group = Group::prepare(connection, guard)?;
+    let mut jobs = Vec::with_capacity(MAX_JOBS_PER_COMMIT);
     while let Some(first) = queue.blocking_recv() {
-        let committed = execute(connection, "BEGIN IMMEDIATE").and_then(|()| {
-            outcomes.push(first(connection));
-            while outcomes.len() < MAX_JOBS_PER_COMMIT && !connection.is_autocommit() {
-                match queue.try_recv() {
-                    Ok(job) => outcomes.push(job(connection)),
-                    Err(_) => break,
-                }
-            }
-            // A full disk makes SQLite roll back the whole transaction on its own; COMMIT then fails, as it must.
-            execute(connection, "COMMIT")
-        });
+        jobs.push(first);
+        let committed = run_group(&mut group, &mut jobs, &mut queue);
         if let Err(error) = &committed {
-            tracing::error!(%error, jobs = outcomes.len(), "a group of transactions could not be committed");
-            // After a failed COMMIT the transaction may still be open, or not: both are fine here.
-            let _ = execute(connection, "ROLLBACK");
+            tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
         }
-        for Outcome { effects, answer } in outcomes.drain(..) {
-            if committed.is_ok() {
-                effects.into_iter().for_each(|effect| effect());
+        for job in jobs.drain(..) {
+            let committed = committed.clone();
+            // What follows a commit belongs to the callers, and must not take the writer along.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.answer(committed))) {
+                tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
             }
-            answer(committed.clone());
         }
+        // After the answers: nobody waits for the log to be copied back.
+        log.keep_short(connection);
+    }
+    Ok(())
+}
+
+/// Runs the first of `jobs`, and whatever else waits, in one transaction. On an error all of them are undone.
+fn run_group(
+    group: &mut Group<'_>,
+    jobs: &mut Vec<Box<dyn Job>>,
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+) -> Result<(), StoreError> {
+    group.begin()?;
+    let mut sound = Ok(());
+    while let Some(job) = jobs.last_mut() {
+        sound = job.run(group);
+        if sound.is_err() || jobs.len() == MAX_JOBS_PER_COMMIT {
+            break;
+        }
+        match queue.try_recv() {
+            Ok(job) => jobs.push(job),
+            Err(_) => break,
+        }
+    }
+    let committed = sound.and_then(|()| group.commit());
+    if committed.is_err() {
+        group.roll_back();
+    }
+    committed
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    done: Option<Result<T, StoreError>>,
+    effects: Vec<Effect>,
+    sender: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Pending<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    fn run(&mut self, group: &mut Group<'_>) -> Result<(), StoreError> {
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        group.mark()?;
+        let mut tx = Tx {
+            connection: group.connection(),
+            after_commit: Vec::new(),
+        };
+        // The savepoint is rolled back below, so no half-done work is seen after a panic.
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+            .map_err(StoreError::from);
+        match done {
+            Ok(value) => {
+                self.effects = tx.after_commit;
+                self.done = Some(Ok(value));
+                group.keep()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a transaction failed and was rolled back");
+                self.done = Some(Err(error.clone()));
+                // What broke the whole group is what broke this job.
+                group.undo().map_err(|_| error)
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self {
+            done, effects, sender, ..
+        } = *self;
+        let answer = match (committed, done) {
+            // A job that failed knows better why than its group does.
+            (_, Some(Err(error))) | (Err(error), _) => Err(error),
+            (Ok(()), Some(Ok(value))) => {
+                effects.into_iter().for_each(|effect| effect());
+                Ok(value)
+            }
+            (Ok(()), None) => Err(closed()),
+        };
+        // Nobody listens any more when the caller gave up waiting; the work is done all the same.
+        let _ = sender.send(answer);
     }
 }
 
-fn run_in_savepoint<T, F>(connection: &Connection, job: F, sender: oneshot::Sender<Result<T, StoreError>>) -> Outcome
-where
-    T: Send + 'static,
-    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T>,
-{
-    let mut tx = Tx {
-        connection,
-        after_commit: Vec::new(),
-    };
-    let done = execute(connection, "SAVEPOINT job").and_then(|()| {
-        // The savepoint is rolled back below, so no half-done work is seen after a panic.
-        catch_unwind(AssertUnwindSafe(|| job(&mut tx)))
-            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-            .map_err(StoreError::from)
-    });
-    let (done, effects) = match done {
-        Ok(value) => (execute(connection, "RELEASE job").map(|()| value), tx.after_commit),
-        Err(error) => {
-            tracing::error!(%error, "a transaction failed and was rolled back");
-            let undone = execute(connection, "ROLLBACK TO job").and_then(|()| execute(connection, "RELEASE job"));
-            (undone.and(Err(error)), Vec::new())
-        }
-    };
-    let answer: Answer = Box::new(move |committed| {
-        // Nobody listens any more when the caller gave up waiting; the work is done all the same.
-        let _ = sender.send(committed.and(done));
-    });
-    Outcome { effects, answer }
-}
-
 fn panicked(panic: &(dyn Any + Send)) -> rusqlite::Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    rusqlite::Error::ToSqlConversionFailure(format!("a transaction panicked: {text}").into())
+    rusqlite::Error::ToSqlConversionFailure(format!("a transaction panicked: {}", text_of(panic)).into())
 }
 
-fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(sql)?
-        .execute(())
-        .map(|_| ())
-        .map_err(StoreError::from)
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
