@@ -60,6 +60,12 @@ impl Migrations {
         self
     }
 
+    /// Whose they are.
+    #[must_use]
+    pub const fn service(&self) -> ServiceName {
+        self.service
+    }
+
     /// The migrations, first to last.
     #[must_use]
     pub fn list(&self) -> &[Migration] {
