@@ -93,9 +93,16 @@ pub enum Settlement {
 /// A service's outbox, as the dispatcher uses it.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
-    /// Takes at most `limit` rows that are due, oldest first, and puts their next attempt off by `lease`, so that
-    /// no other dispatcher takes them meanwhile.
-    async fn claim_due(&self, now: Timestamp, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError>;
+    /// Takes at most `limit` rows for `destination` that are due, oldest first, and puts their next attempt off by
+    /// `lease`, so that no other dispatcher takes them meanwhile. By destination, so that the many rows of one that is
+    /// away never stand before those of its neighbours.
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        destination: Destination,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError>;
 
     /// Records what became of rows, in one transaction. Settling a row that is gone changes nothing.
     async fn settle(&self, now: Timestamp, settlements: Vec<(i64, Settlement)>) -> Result<(), StoreError>;

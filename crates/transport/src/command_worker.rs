@@ -3,35 +3,57 @@
 //! Work comes in three ways: granted by this process's own API (already claimed), by a wake-up on the queue, and by
 //! the sweep, which finds what was postponed or left behind. Each claimed command goes to the service's
 //! [`CommandHandler`], many at a time, and what the handler says is settled under the claim's epoch.
+//!
+//! What it keeps true: nothing is begun whose lease is over, and nothing goes on beyond its lease; nothing is
+//! claimed that cannot be begun at once; a handler that panics or hangs costs its command a pause and the worker
+//! nothing.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::random::backoff;
+use contracts::time::{later, until};
 use contracts::{Clock, Entropy};
+use futures::FutureExt as _;
 use storage::StoreError;
 use storage::commands::{Acceptance, Claimed, CommandKey, CommandStore, Fencing, NewCommand, Settlement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::panic_text;
 use crate::queue::{Delivery, Subscription};
 
-/// The most commands in one claim or one settlement.
+/// The most commands in one claim.
 const MAX_BATCH: usize = 100;
+/// The most commands in one settlement: what came to its end while the last one was being stored.
+const MAX_SETTLED: usize = 1_000;
+/// How often a settlement that could not be stored is tried, and the first pause between two tries, which doubles.
+const SETTLE_TRIES: u32 = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_SETTLE_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a wake-up is delivered again whose claim could not be stored.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause of a command whose handler panicked; doubled each time.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PANIC_PAUSE: Duration = Duration::from_secs(30);
 
 /// A service's decision: what to do with a claimed command.
 #[async_trait]
 pub trait CommandHandler: Send + Sync {
     /// Moves the command as far as it goes now, within its lease. Whatever it does outside must have been stored
     /// before (in the progress, by `accept` or `checkpoint`). May be called again for the same command at any time
-    /// later, by another process as well.
+    /// later, by another process as well. When the lease ends the call is dropped where it stands, as by a crash.
     async fn handle(&self, claimed: Claimed) -> Settlement;
 }
 
 /// How commands of this process's API reach this process's worker without a detour. Clones share it.
+///
+/// A command waits here under its lease: `capacity` commands should be worked off in a fraction of that. One whose
+/// lease runs out on the way is not begun, and is claimed anew by the sweep.
 #[derive(Clone)]
 pub struct Lane(mpsc::Sender<Claimed>);
 
@@ -46,6 +68,8 @@ impl Lane {
 
 /// Accepts commands: with a grant when `lane` has room for all of them, by a wake-up on the queue otherwise.
 ///
+/// A caller that stops waiting leaves granted commands to the sweep, when their lease is over.
+///
 /// # Errors
 /// What the store says. Nothing is accepted then, as far as is known.
 pub async fn accept(
@@ -54,6 +78,9 @@ pub async fn accept(
     lane: Option<&Lane>,
     commands: Vec<NewCommand>,
 ) -> Result<Vec<Acceptance>, StoreError> {
+    if commands.is_empty() {
+        return Ok(Vec::new());
+    }
     // Room is reserved before anything is claimed: a granted command has a place to go.
     let permits = lane.and_then(|Lane(sender)| sender.try_reserve_many(commands.len()).ok());
     let mut acceptances = store.accept(clock.now(), commands, permits.is_some()).await?;
@@ -85,9 +112,13 @@ pub struct CommandWorker {
     pub sweep_every: Duration,
 }
 
+type Settled = (CommandKey, i64, Settlement);
+
 impl CommandWorker {
-    /// Runs until `stop`; then finishes the commands that are under way. Those it has not begun are left to the next
-    /// sweep.
+    /// Runs until `stop`; then finishes the commands that are under way and hands back those it was granted and has
+    /// not begun. A queue or a lane that is closed leaves the worker to the sweep.
+    ///
+    /// Returns before `stop` only if a part of it broke, which its caller should not take lightly.
     pub async fn run(
         self,
         mut wake_ups: Box<dyn Subscription>,
@@ -95,68 +126,106 @@ impl CommandWorker {
         stop: CancellationToken,
     ) {
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
-        let (settled, settlements) = mpsc::channel(MAX_BATCH);
-        let settling = tokio::spawn(settle(Arc::clone(&self.store), Arc::clone(&self.clock), settlements));
+        let (settled, settlements) = mpsc::channel(MAX_SETTLED);
+        let mut settling = tokio::spawn(settle(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+            settlements,
+        ));
         let mut under_way = JoinSet::new();
         let mut sweep_at = tokio::time::Instant::now();
+        let (mut lane_open, mut queue_open) = (true, true);
         loop {
-            // Nothing is claimed that cannot be begun at once: a lease must not run out in a queue.
-            let Ok(room) = Arc::clone(&permits).acquire_owned().await else {
-                break;
+            let room = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = &mut settling => {
+                    tracing::error!("the worker's settling ended early");
+                    return;
+                }
+                room = room(&permits) => room,
             };
             let mut batch = Vec::new();
             tokio::select! {
                 () = stop.cancelled() => break,
-                taken = granted.recv_many(&mut batch, MAX_BATCH) => {
-                    if taken == 0 { break; }
-                }
-                wake_ups = wake_ups.receive(MAX_BATCH) => {
-                    if wake_ups.is_empty() { break; }
+                taken = granted.recv_many(&mut batch, room.num_permits()), if lane_open => lane_open = taken > 0,
+                wake_ups = wake_ups.receive(room.num_permits()), if queue_open => {
+                    queue_open = !wake_ups.is_empty();
                     batch = self.claim(wake_ups).await;
                 }
+                // sleep: what is due in the store says so to nobody
                 () = tokio::time::sleep_until(sweep_at) => {
-                    batch = self.sweep().await;
+                    batch = self.sweep(room.num_permits()).await;
                     // A full sweep means that more is due: no pause then.
-                    let pause = if batch.len() < MAX_BATCH { self.entropy.jitter(self.sweep_every) } else { Duration::ZERO };
+                    let full = batch.len() == room.num_permits();
+                    let pause = if full { Duration::ZERO } else { self.entropy.jitter(self.sweep_every) };
                     sweep_at = tokio::time::Instant::now() + pause;
                 }
             }
-            self.begin(batch, room, &permits, &settled, &mut under_way).await;
+            self.begin(batch, room, &settled, &mut under_way);
             while under_way.try_join_next().is_some() {}
         }
+        self.hand_back(granted, &settled).await;
         while under_way.join_next().await.is_some() {}
         drop(settled);
         let _ = settling.await;
     }
 
-    async fn begin(
+    /// Starts a task for each command; each takes its share of `room` with it.
+    fn begin(
         &self,
         batch: Vec<Claimed>,
-        first: OwnedSemaphorePermit,
-        permits: &Arc<Semaphore>,
-        settled: &mpsc::Sender<(CommandKey, i64, Settlement)>,
+        mut room: OwnedSemaphorePermit,
+        settled: &mpsc::Sender<Settled>,
         under_way: &mut JoinSet<()>,
     ) {
-        let mut first = Some(first);
         for claimed in batch {
-            let permit = match first.take() {
-                Some(permit) => permit,
-                None => match Arc::clone(permits).acquire_owned().await {
-                    Ok(permit) => permit,
-                    Err(_) => return,
-                },
-            };
+            let now = self.clock.now();
+            if claimed.lease_until <= now {
+                tracing::info!(key = ?claimed.key, "a lease ended before its command was begun");
+                continue;
+            }
+            let patience = until(now, claimed.lease_until);
+            let permit = room.split(1).expect("no more is taken than there is room for");
             let (handler, settled) = (Arc::clone(&self.handler), settled.clone());
+            let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
             under_way.spawn(async move {
-                let (key, epoch) = (claimed.key, claimed.epoch);
-                let settlement = handler.handle(claimed).await;
-                let _ = settled.send((key, epoch, settlement)).await;
+                let (key, epoch, tries) = (claimed.key, claimed.epoch, claimed.tries);
+                // The store holds all that a panic or a lease's end could leave half done, as after a crash.
+                let handling = AssertUnwindSafe(async { handler.handle(claimed).await }).catch_unwind();
+                let settlement = match timeout(patience, handling).await {
+                    Ok(Ok(settlement)) => Some(settlement),
+                    Ok(Err(panic)) => {
+                        let reason = format!("the handler panicked: {}", panic_text(panic.as_ref()));
+                        tracing::error!(?key, reason, "a command could not be handled; again later");
+                        let pause = entropy.jitter(backoff(PANIC_PAUSE, tries, LONGEST_PANIC_PAUSE));
+                        Some(Settlement::Postponed {
+                            until: later(clock.now(), pause),
+                            reason,
+                            // It may have panicked after it acted.
+                            answer_missing: true,
+                            progress: None,
+                        })
+                    }
+                    Err(_) => {
+                        tracing::warn!(?key, "a command was not handled within its lease; again soon");
+                        None
+                    }
+                };
+                if let Some(settlement) = settlement {
+                    // It is received for as long as there are handlers.
+                    let _ = settled.send((key, epoch, settlement)).await;
+                }
                 drop(permit);
             });
         }
     }
 
     async fn claim(&self, wake_ups: Vec<Delivery>) -> Vec<Claimed> {
+        if wake_ups.is_empty() {
+            return Vec::new();
+        }
         let keys = wake_ups
             .iter()
             .map(|wake_up| CommandKey {
@@ -181,42 +250,75 @@ impl CommandWorker {
         }
     }
 
-    async fn sweep(&self) -> Vec<Claimed> {
+    async fn sweep(&self, limit: usize) -> Vec<Claimed> {
         self.store
-            .claim_due(self.clock.now(), MAX_BATCH)
+            .claim_due(self.clock.now(), limit)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "due commands could not be claimed; again shortly");
                 Vec::new()
             })
     }
+
+    /// Makes commands that nobody began due at once, for the next worker. They are fresh: a grant is a first claim.
+    async fn hand_back(&self, mut granted: mpsc::Receiver<Claimed>, settled: &mpsc::Sender<Settled>) {
+        granted.close();
+        // Ends when those who had reserved a place have used it.
+        while let Some(claimed) = granted.recv().await {
+            let settlement = Settlement::Postponed {
+                until: self.clock.now(),
+                reason: "handed back by a worker that ended".to_owned(),
+                answer_missing: false,
+                progress: None,
+            };
+            let _ = settled.send((claimed.key, claimed.epoch, settlement)).await;
+        }
+    }
 }
 
-/// Settles whatever has come together in one transaction. A settlement that fails is not repeated: the lease runs
-/// out, and the command is worked on again, which its handler expects.
+/// Waits for room for one command, and takes as much as there is, at most a batch.
+async fn room(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let mut room = Arc::clone(permits).acquire_owned().await.expect("never closed");
+    let more = permits.available_permits().min(MAX_BATCH - 1);
+    if let Some(more) = u32::try_from(more)
+        .ok()
+        .and_then(|more| Arc::clone(permits).try_acquire_many_owned(more).ok())
+    {
+        room.merge(more);
+    }
+    room
+}
+
+/// Settles whatever has come together in one transaction.
 async fn settle(
     store: Arc<dyn CommandStore>,
     clock: Arc<dyn Clock>,
-    mut settlements: mpsc::Receiver<(CommandKey, i64, Settlement)>,
+    entropy: Arc<dyn Entropy>,
+    mut settlements: mpsc::Receiver<Settled>,
 ) {
     let mut batch = Vec::new();
-    while settlements.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        match store.settle(clock.now(), std::mem::take(&mut batch)).await {
-            Ok(fencings) => {
-                let fenced = fencings
-                    .into_iter()
-                    .filter(|fencing| *fencing == Fencing::Fenced)
-                    .count();
-                if fenced > 0 {
-                    tracing::info!(
-                        fenced,
-                        "settlements came too late: their commands are in other hands or ended"
-                    );
+    while settlements.recv_many(&mut batch, MAX_SETTLED).await > 0 {
+        for tried in 0..SETTLE_TRIES {
+            match store.settle(clock.now(), batch.clone()).await {
+                Ok(fencings) => {
+                    let late = fencings.iter().filter(|fencing| **fencing == Fencing::Fenced).count();
+                    if late > 0 {
+                        tracing::info!(
+                            late,
+                            "settlements came too late: their commands are in other hands or ended"
+                        );
+                    }
+                    break;
+                }
+                Err(error) => {
+                    // Handlers wait meanwhile. After the last try the commands are worked on again when their leases
+                    // are over, which handlers expect.
+                    tracing::warn!(%error, tried, commands = batch.len(), "settlements could not be stored");
+                    // sleep: nothing tells when a store is well again
+                    tokio::time::sleep(entropy.jitter(backoff(SETTLE_PAUSE, tried, LONGEST_SETTLE_PAUSE))).await;
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "settlements could not be stored; the commands will be worked on again");
-            }
         }
+        batch.clear();
     }
 }

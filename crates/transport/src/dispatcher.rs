@@ -2,38 +2,38 @@
 //!
 //! Rows arrive straight after the commit that wrote them. Each destination has a lane of its own, so that a slow
 //! one holds up no other; a lane takes whatever waits (at most [`MAX_ROWS`]) in one delivery, and several deliveries
-//! may be under way. What gets lost on the way (a full lane, a crash) is found in the table by the sweep.
+//! may be under way. What gets lost on the way (a full lane, a crash) is found in the table by the lane's sweep.
+//!
+//! What it keeps true: a row leaves the table only when it was delivered or can never be; no courier, whether it
+//! hangs, panics or miscounts, stops its lane; a row is not carried twice at the same time by one dispatcher.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod lane;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::random::backoff;
-use contracts::time::later;
 use contracts::{Clock, Entropy};
 use storage::outbox::{Destination, OutboxRow, OutboxStore, Settlement};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::lane::Lane;
 use crate::queue::Transport;
 
 /// The most rows in one delivery.
 pub const MAX_ROWS: usize = 100;
-/// The most deliveries of one lane that are under way at once.
-const MAX_DELIVERIES: usize = 4;
 /// The most rows that wait in one lane.
 const LANE_CAPACITY: usize = 8_192;
-/// The most rows one sweep takes.
-const MAX_SWEEP: usize = 1_000;
-/// How long a sweep's rows are kept from other dispatchers.
-const SWEEP_LEASE: Duration = Duration::from_secs(10);
-/// The first pause after a failed delivery; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The most rows that are settled in one transaction.
+const MAX_SETTLED: usize = 1_000;
+/// How often a settlement that could not be stored is tried, and the first pause between two tries, which doubles.
+const SETTLE_TRIES: u32 = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub enum Delivered {
 #[async_trait]
 pub trait Courier: Send + Sync {
     /// Delivers at most [`MAX_ROWS`] rows; `outcomes[i]` tells of `rows[i]`. Rows may come twice.
+    ///
+    /// After ten seconds, the call is dropped and its rows are delivered again later. A courier that panics or tells
+    /// of more or fewer rows than it got, gets the same rows one by one.
     async fn deliver(&self, rows: &[OutboxRow]) -> Vec<Delivered>;
 }
 
@@ -82,6 +85,9 @@ impl Courier for QueueCourier {
                     error: format!("not a message: {error}"),
                 }),
             }
+        }
+        if messages.is_empty() {
+            return outcomes;
         }
         if let Err(error) = self.transport.publish(self.queue, messages).await {
             for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Delivered::Yes) {
@@ -110,117 +116,98 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Runs until `stop`; then finishes the deliveries that are under way. What is not delivered stays in the table.
+    ///
+    /// Returns before `stop` only if a part of it broke, which its caller should not take lightly.
     pub async fn run(self, mut committed: mpsc::Receiver<OutboxRow>, stop: CancellationToken) {
+        let under_way = Arc::new(UnderWay::default());
         let (settled, settlements) = mpsc::channel(LANE_CAPACITY);
         let mut tasks = JoinSet::new();
-        tasks.spawn(settle(Arc::clone(&self.outbox), Arc::clone(&self.clock), settlements));
         let mut lanes = BTreeMap::new();
         for (destination, courier) in &self.couriers {
-            let (sender, rows) = mpsc::channel(LANE_CAPACITY);
-            lanes.insert(*destination, sender);
-            let lane = Lane {
-                courier: Arc::clone(courier),
-                settled: settled.clone(),
-                clock: Arc::clone(&self.clock),
-                entropy: Arc::clone(&self.entropy),
-            };
-            tasks.spawn(lane.run(rows, stop.clone()));
+            let (queue, rows) = mpsc::channel(LANE_CAPACITY);
+            let lane = Arc::new(Lane::new(
+                &self,
+                *destination,
+                courier,
+                queue,
+                settled.clone(),
+                &under_way,
+            ));
+            tasks.spawn(Arc::clone(&lane).carry(rows, stop.clone()));
+            tasks.spawn(Arc::clone(&lane).sweep(Arc::clone(&self.outbox), self.sweep_every, stop.clone()));
+            lanes.insert(*destination, lane);
         }
-        drop(settled);
-        let mut sweep = interval(self.sweep_every);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tasks.spawn(settle(
+            Arc::clone(&self.outbox),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+            under_way,
+            settlements,
+        ));
+        let (mut rows, mut writers) = (Vec::new(), true);
         loop {
-            tokio::select! {
+            let taken = tokio::select! {
                 () = stop.cancelled() => break,
-                row = committed.recv() => match row {
-                    Some(row) => route(&lanes, row),
-                    None => break,
-                },
-                _ = sweep.tick() => match self.outbox.claim_due(self.clock.now(), MAX_SWEEP, SWEEP_LEASE).await {
-                    Ok(rows) => rows.into_iter().for_each(|row| route(&lanes, row)),
-                    Err(error) => tracing::warn!(%error, "the outbox could not be swept; again shortly"),
-                },
+                _ = tasks.join_next() => {
+                    tracing::error!("a part of the dispatcher ended early");
+                    return;
+                }
+                // When nobody writes here any more, what is in the table is still swept.
+                taken = committed.recv_many(&mut rows, MAX_ROWS), if writers => taken,
+            };
+            writers = taken > 0;
+            for row in rows.drain(..) {
+                match lanes.get(&row.destination) {
+                    Some(lane) => lane.offer(row),
+                    None => tracing::error!(
+                        destination = %row.destination,
+                        "no courier goes there; the row stays in the outbox"
+                    ),
+                }
             }
         }
-        drop(lanes);
+        drop((lanes, settled));
         while tasks.join_next().await.is_some() {}
     }
 }
 
-fn route(lanes: &BTreeMap<Destination, mpsc::Sender<OutboxRow>>, row: OutboxRow) {
-    match lanes.get(&row.destination) {
-        // A full lane loses nothing: the row is still in the table.
-        Some(lane) => drop(lane.try_send(row)),
-        None => tracing::error!(destination = %row.destination, "no courier goes there; the row stays in the outbox"),
-    }
-}
+/// The rows that are in a lane or on their way out of it: what the sweep finds of them is no news.
+#[derive(Default)]
+struct UnderWay(Mutex<HashSet<i64>>);
 
-struct Lane {
-    courier: Arc<dyn Courier>,
-    settled: mpsc::Sender<(i64, Settlement)>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-}
-
-impl Lane {
-    async fn run(self, mut rows: mpsc::Receiver<OutboxRow>, stop: CancellationToken) {
-        let lane = Arc::new(self);
-        let permits = Arc::new(Semaphore::new(MAX_DELIVERIES));
-        let mut deliveries = JoinSet::new();
-        loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                break;
-            };
-            let mut batch = Vec::new();
-            tokio::select! {
-                () = stop.cancelled() => break,
-                taken = rows.recv_many(&mut batch, MAX_ROWS) => if taken == 0 { break },
-            }
-            let lane = Arc::clone(&lane);
-            deliveries.spawn(async move {
-                lane.deliver(batch).await;
-                drop(permit);
-            });
-            while deliveries.try_join_next().is_some() {}
-        }
-        while deliveries.join_next().await.is_some() {}
+impl UnderWay {
+    /// Whether the row was not under way before.
+    fn enter(&self, id: i64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
     }
 
-    async fn deliver(&self, rows: Vec<OutboxRow>) {
-        let outcomes = self.courier.deliver(&rows).await;
-        for (row, outcome) in rows.into_iter().zip(outcomes) {
-            let settlement = match outcome {
-                Delivered::Yes => Settlement::Delivered,
-                Delivered::NotYet { reason } => {
-                    let pause = self.entropy.jitter(backoff(FIRST_PAUSE, row.attempts, LONGEST_PAUSE));
-                    tracing::debug!(destination = %row.destination, reason, "not delivered yet");
-                    Settlement::Retry {
-                        at: later(self.clock.now(), pause),
-                    }
-                }
-                Delivered::Never { error } => {
-                    tracing::error!(destination = %row.destination, error, "a row can never be delivered");
-                    Settlement::Dead { error }
-                }
-            };
-            if self.settled.send((row.id, settlement)).await.is_err() {
-                return;
-            }
+    fn leave(&self, ids: impl IntoIterator<Item = i64>) {
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            under_way.remove(&id);
         }
     }
 }
 
-/// Settles whatever has come together in one transaction. A settlement that fails is not repeated: the row is
-/// delivered again, which its receiver expects.
+/// Settles whatever has come together in one transaction.
 async fn settle(
     outbox: Arc<dyn OutboxStore>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    under_way: Arc<UnderWay>,
     mut settlements: mpsc::Receiver<(i64, Settlement)>,
 ) {
     let mut batch = Vec::new();
-    while settlements.recv_many(&mut batch, LANE_CAPACITY).await > 0 {
-        if let Err(error) = outbox.settle(clock.now(), std::mem::take(&mut batch)).await {
-            tracing::warn!(%error, "deliveries could not be recorded; they will be repeated");
+    while settlements.recv_many(&mut batch, MAX_SETTLED).await > 0 {
+        for tried in 0..SETTLE_TRIES {
+            let Err(error) = outbox.settle(clock.now(), batch.clone()).await else {
+                break;
+            };
+            // After the last try the rows are left to the sweep: they are delivered again, which receivers expect.
+            tracing::warn!(%error, tried, rows = batch.len(), "deliveries could not be recorded");
+            // sleep: nothing tells when a store is well again
+            tokio::time::sleep(entropy.jitter(backoff(SETTLE_PAUSE, tried, LONGEST_SETTLE_PAUSE))).await;
         }
+        under_way.leave(batch.drain(..).map(|(id, _)| id));
     }
 }

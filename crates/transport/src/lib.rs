@@ -11,3 +11,12 @@ pub mod command_worker;
 pub mod dispatcher;
 pub mod local;
 pub mod queue;
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

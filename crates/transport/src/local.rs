@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::messages::{Message, Queue};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 
 use crate::queue::{Delivery, PublishError, Subscription, Transport};
 
@@ -51,18 +52,23 @@ impl LocalTransport {
 
 #[async_trait]
 impl Transport for LocalTransport {
+    /// Waits at most a second for room; messages that fit into the queue together go in together or not at all.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError> {
         let sender = &self.channel(queue).sender;
-        for message in messages {
-            sender
-                .send_timeout(message, MAX_WAIT_FOR_ROOM)
-                .await
-                .map_err(|error| PublishError {
-                    queue,
-                    reason: error.to_string(),
-                })?;
-        }
-        Ok(())
+        let publish = async {
+            let mut messages = messages.into_iter().peekable();
+            while messages.peek().is_some() {
+                let room = messages.len().min(sender.max_capacity());
+                let room = sender.reserve_many(room).await.map_err(|_| "it is closed")?;
+                room.zip(&mut messages).for_each(|(place, message)| place.send(message));
+            }
+            Ok(())
+        };
+        let published = timeout(MAX_WAIT_FOR_ROOM, publish).await.unwrap_or(Err("it is full"));
+        published.map_err(|reason: &str| PublishError {
+            queue,
+            reason: reason.to_owned(),
+        })
     }
 
     async fn subscribe(&self, queue: Queue) -> Result<Box<dyn Subscription>, PublishError> {

@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use contracts::ServiceName;
 use contracts::time::later;
 use jiff::Timestamp;
-use rusqlite::types::Type;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, params};
 use tokio::sync::mpsc;
 
-use super::columns::{bad_column, micros};
+use super::columns::micros;
 use super::{Database, Tx};
 use crate::StoreError;
 use crate::outbox::{Destination, HAND_OVER, OutboxRow, OutboxStore, Settlement};
@@ -26,7 +25,7 @@ CREATE TABLE {service}_outbox (
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX {service}_outbox_due ON {service}_outbox (next_attempt_at);
+CREATE INDEX {service}_outbox_due ON {service}_outbox (destination, next_attempt_at);
 CREATE TABLE {service}_dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     source TEXT NOT NULL,
@@ -67,8 +66,8 @@ impl SqliteOutbox {
         let sql = Statements {
             insert: format!("INSERT INTO {service}_outbox (destination, payload, next_attempt_at) VALUES (?, ?, ?)"),
             due: format!(
-                "SELECT id, destination, payload, attempts FROM {service}_outbox
-                 WHERE next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?"
+                "SELECT id, payload, attempts FROM {service}_outbox
+                 WHERE destination = ? AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?"
             ),
             postpone: format!("UPDATE {service}_outbox SET next_attempt_at = ? WHERE id = ?"),
             delete: format!("DELETE FROM {service}_outbox WHERE id = ?"),
@@ -87,7 +86,8 @@ impl SqliteOutbox {
         )
     }
 
-    /// Stores an effect in `tx`; after the commit it goes to the dispatcher.
+    /// Stores an effect in `tx`; after the commit it goes to the dispatcher. Without one, or when too many rows wait for
+    /// it already, the row is found as due after [`HAND_OVER`].
     ///
     /// # Errors
     /// What SQLite says; the whole job is rolled back then.
@@ -128,7 +128,13 @@ impl SqliteOutbox {
 
 #[async_trait]
 impl OutboxStore for SqliteOutbox {
-    async fn claim_due(&self, now: Timestamp, limit: usize, lease: Duration) -> Result<Vec<OutboxRow>, StoreError> {
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        destination: Destination,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         let sql = self.sql.clone();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.database
@@ -136,7 +142,14 @@ impl OutboxStore for SqliteOutbox {
             .run(move |tx| {
                 let rows = tx
                     .prepare_cached(&sql.due)?
-                    .query_map(params![micros(now), limit], to_row)?
+                    .query_map(params![destination.to_string(), micros(now), limit], |row| {
+                        Ok(OutboxRow {
+                            id: row.get(0)?,
+                            destination,
+                            payload: row.get(1)?,
+                            attempts: row.get(2)?,
+                        })
+                    })?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 let mut postpone = tx.prepare_cached(&sql.postpone)?;
                 for row in &rows {
@@ -152,13 +165,15 @@ impl OutboxStore for SqliteOutbox {
         self.database
             .writer()
             .run(move |tx| {
+                let mut delete = tx.prepare_cached(&outbox.sql.delete)?;
+                let mut retry = tx.prepare_cached(&outbox.sql.retry)?;
                 for (id, settlement) in settlements {
                     match settlement {
                         Settlement::Delivered => {
-                            tx.prepare_cached(&outbox.sql.delete)?.execute([id])?;
+                            delete.execute([id])?;
                         }
                         Settlement::Retry { at } => {
-                            tx.prepare_cached(&outbox.sql.retry)?.execute(params![micros(at), id])?;
+                            retry.execute(params![micros(at), id])?;
                         }
                         Settlement::Dead { error } => {
                             let taken: Option<(String, String)> = tx
@@ -185,17 +200,4 @@ impl OutboxStore for SqliteOutbox {
             .await?;
         Ok(count.unsigned_abs())
     }
-}
-
-fn to_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
-    let destination: Destination = row
-        .get::<_, String>(1)?
-        .parse()
-        .map_err(|error| bad_column(1, Type::Text, error))?;
-    Ok(OutboxRow {
-        id: row.get(0)?,
-        destination,
-        payload: row.get(2)?,
-        attempts: row.get(3)?,
-    })
 }

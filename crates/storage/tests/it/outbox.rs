@@ -60,20 +60,20 @@ async fn a_row_lost_on_the_way_is_due_later_and_taken_by_one_dispatcher_only() {
     let given = a_fresh_store();
     put(&given, "lost").await;
     assert_eq!(
-        given.outbox.claim_due(noon(), 10, LEASE).await,
+        given.outbox.claim_due(noon(), TO_WALLET, 10, LEASE).await,
         Ok(vec![]),
         "it may still be under way"
     );
-    let found = given.outbox.claim_due(lost(), 10, LEASE).await.unwrap();
+    let found = given.outbox.claim_due(lost(), TO_WALLET, 10, LEASE).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(
-        given.outbox.claim_due(lost(), 10, LEASE).await,
+        given.outbox.claim_due(lost(), TO_WALLET, 10, LEASE).await,
         Ok(vec![]),
         "it is in other hands"
     );
     let after_lease = contracts::time::later(lost(), LEASE);
     assert_eq!(
-        given.outbox.claim_due(after_lease, 10, LEASE).await.unwrap(),
+        given.outbox.claim_due(after_lease, TO_WALLET, 10, LEASE).await.unwrap(),
         found,
         "those hands died"
     );
@@ -85,7 +85,7 @@ async fn a_failed_delivery_is_tried_again_at_its_time_and_counts_its_attempts() 
     put(&given, "patient").await;
     let [row] = given
         .outbox
-        .claim_due(lost(), 10, LEASE)
+        .claim_due(lost(), TO_WALLET, 10, LEASE)
         .await
         .unwrap()
         .try_into()
@@ -95,10 +95,13 @@ async fn a_failed_delivery_is_tried_again_at_its_time_and_counts_its_attempts() 
         .settle(lost(), vec![(row.id, Settlement::Retry { at: noon_plus(60) })])
         .await
         .unwrap();
-    assert_eq!(given.outbox.claim_due(noon_plus(59), 10, LEASE).await, Ok(vec![]));
+    assert_eq!(
+        given.outbox.claim_due(noon_plus(59), TO_WALLET, 10, LEASE).await,
+        Ok(vec![])
+    );
     let [row] = given
         .outbox
-        .claim_due(noon_plus(60), 10, LEASE)
+        .claim_due(noon_plus(60), TO_WALLET, 10, LEASE)
         .await
         .unwrap()
         .try_into()
