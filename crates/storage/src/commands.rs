@@ -43,7 +43,8 @@ pub enum Acceptance {
     /// Stored. With a grant, it is claimed for the caller, who must hand it to a worker of this process; without,
     /// a wake-up is on its way to the service's queue.
     New(Option<Claimed>),
-    /// It was there with the same content. Its result is published again, or it is queued again.
+    /// It was there with the same content. Its result is published again, or it is queued again; what the saga was
+    /// told of a missing answer, it is told again.
     Known,
     /// It was there with other content. Nothing changed.
     Conflict,
@@ -88,7 +89,8 @@ pub enum Settlement {
         /// The service's own record, if it changed.
         progress: Option<String>,
     },
-    /// It can never be worked on (its stored form makes no sense). The row stays, dead, with a dead letter.
+    /// It can never be worked on (its stored form makes no sense). The row stays, dead, with a dead letter, and the
+    /// saga hears that it is unresolved: an operator has to look at it.
     Dead {
         /// Why.
         error: String,
@@ -165,7 +167,7 @@ pub struct Record {
 /// Tells from a command's stored progress whether it can no longer be cancelled.
 pub type BeyondRecall = fn(&str) -> bool;
 
-/// Every command store in one place: how long things take, and when the sagas hear of an outside silence.
+/// How long things take, and when the sagas hear of an outside silence.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandTimes {
     /// How long a claim holds.

@@ -120,38 +120,70 @@ impl SqliteCommands {
             self.publish(tx, now, self.queue, key, Status::Accepted, None)?;
             return Ok(Acceptance::New(None));
         }
-        let Some(record) = self.load(tx, key)? else {
-            return Err(rusqlite::Error::QueryReturnedNoRows);
-        };
-        if record.content != content {
+        self.accept_known(tx, now, key, &content)
+    }
+
+    /// What is answered to a command that is stored already.
+    fn accept_known(
+        &self,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+        key: CommandKey,
+        content: &str,
+    ) -> rusqlite::Result<Acceptance> {
+        let (stored, state, result, reported): (String, String, Option<String>, bool) = tx
+            .prepare_cached(&self.sql.stored)?
+            .query_row(params![key.order_id.get(), key.step.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        if stored != content {
             return Ok(Acceptance::Conflict);
         }
-        match (record.state, record.result) {
-            (State::Open, _) => self.publish(tx, now, self.queue, key, Status::Accepted, None)?,
-            (State::Done | State::Failed, Some(result)) => self.publish_result(tx, now, key, result)?,
-            // Dead, which an operator has to look at: asking again changes nothing.
-            (State::Done | State::Failed | State::Dead, _) => {}
+        match State::from_name(&state) {
+            Some(State::Open) => {
+                self.publish(tx, now, self.queue, key, Status::Accepted, None)?;
+                if reported {
+                    self.publish_to_saga(tx, now, key, Status::Unresolved, None)?;
+                }
+            }
+            Some(State::Done | State::Failed) => match result.as_deref().map(serde_json::from_str) {
+                Some(Ok(result)) => self.publish_result(tx, now, key, result)?,
+                // Its neighbours in the batch must not suffer for it.
+                Some(Err(_)) | None => tracing::error!(?key, "the stored result of a command cannot be read"),
+            },
+            Some(State::Dead) => self.publish_to_saga(tx, now, key, Status::Unresolved, None)?,
+            None => tracing::error!(?key, state, "the stored state of a command is unknown"),
         }
         Ok(Acceptance::Known)
     }
 
-    fn claim_one(&self, tx: &Tx<'_>, now: Timestamp, key: CommandKey) -> rusqlite::Result<Option<Claimed>> {
+    /// Claims rows that were found to be free in this transaction. A row that cannot be read (a newer program wrote
+    /// it) is put off like the others, and left out: it must not keep its neighbours from being claimed.
+    fn claim_found(&self, tx: &Tx<'_>, now: Timestamp, found: Vec<Found>) -> rusqlite::Result<Vec<Claimed>> {
         let lease_until = later(now, self.times.lease);
-        tx.prepare_cached(&self.sql.claim)?
-            .query_row(
-                params![key.order_id.get(), key.step.as_str(), micros(lease_until), micros(now)],
-                |row| {
-                    Ok(Claimed {
-                        key,
-                        content: row.get(0)?,
-                        progress: row.get(1)?,
-                        epoch: row.get(2)?,
-                        tries: row.get(3)?,
-                        lease_until,
-                    })
-                },
-            )
-            .optional()
+        let mut claim = tx.prepare_cached(&self.sql.claim)?;
+        let mut claimed = Vec::with_capacity(found.len());
+        for found in found {
+            let epoch = found.epoch.saturating_add(1);
+            claim.execute(params![found.rowid, epoch, micros(lease_until), micros(now)])?;
+            let Some(key) = to_key(found.order_id, &found.step) else {
+                tracing::error!(
+                    found.order_id,
+                    found.step,
+                    "a command of unknown shape is left alone for now"
+                );
+                continue;
+            };
+            claimed.push(Claimed {
+                key,
+                content: found.content,
+                progress: found.progress,
+                epoch,
+                tries: found.tries,
+                lease_until,
+            });
+        }
+        Ok(claimed)
     }
 
     fn settle_one(
@@ -199,6 +231,9 @@ impl SqliteCommands {
                 if written == 0 {
                     return Ok(Fencing::Fenced);
                 }
+                if !answer_missing {
+                    return Ok(Fencing::Written);
+                }
                 let patience_began = micros(now).saturating_sub(micros_of(self.times.stuck_after));
                 let overdue =
                     tx.prepare_cached(&self.sql.report_missing)?
@@ -217,6 +252,7 @@ impl SqliteCommands {
                 };
                 self.outbox
                     .bury(tx, now, &format!("command:{order}:{step}"), &content, &error)?;
+                self.publish_to_saga(tx, now, key, Status::Unresolved, None)?;
             }
         }
         Ok(Fencing::Written)
@@ -273,7 +309,13 @@ impl SqliteCommands {
         result: Option<StepResult>,
     ) -> rusqlite::Result<()> {
         let message = Message {
-            message_id: format!("{}-{}-{}-{}", queue, key.order_id, key.step, micros(now)),
+            message_id: format!(
+                "{queue}-{}-{}-{}-{}",
+                key.order_id,
+                key.step,
+                name_of(status),
+                micros(now)
+            ),
             order_id: key.order_id,
             step: key.step,
             status,
@@ -283,6 +325,15 @@ impl SqliteCommands {
             result,
         };
         self.outbox.put(tx, now, Destination::Queue(queue), encode(&message)?)
+    }
+}
+
+const fn name_of(status: Status) -> &'static str {
+    match status {
+        Status::Accepted => "accepted",
+        Status::Done => "done",
+        Status::Failed => "failed",
+        Status::Unresolved => "unresolved",
     }
 }
 
@@ -303,13 +354,34 @@ fn encode(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-fn to_key(row: &Row<'_>) -> rusqlite::Result<CommandKey> {
-    let order_id = OrderId::try_new(row.get(0)?).map_err(|error| bad_column(0, Type::Integer, error))?;
-    let step = row
-        .get::<_, String>(1)?
-        .parse()
-        .map_err(|error| bad_column(1, Type::Text, error))?;
-    Ok(CommandKey { order_id, step })
+/// An open command that is free to be claimed.
+struct Found {
+    rowid: i64,
+    order_id: i64,
+    step: String,
+    content: String,
+    progress: String,
+    epoch: i64,
+    tries: u32,
+}
+
+fn to_found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found {
+        rowid: row.get(0)?,
+        order_id: row.get(1)?,
+        step: row.get(2)?,
+        content: row.get(3)?,
+        progress: row.get(4)?,
+        epoch: row.get(5)?,
+        tries: row.get(6)?,
+    })
+}
+
+fn to_key(order_id: i64, step: &str) -> Option<CommandKey> {
+    Some(CommandKey {
+        order_id: OrderId::try_new(order_id).ok()?,
+        step: step.parse().ok()?,
+    })
 }
 
 fn to_record(key: CommandKey, row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -1,13 +1,14 @@
 //! The port's verbs: each is one transaction over a batch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::messages::{FailureCode, StepResult};
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
-use super::{SqliteCommands, to_key};
+use super::{SqliteCommands, to_found};
 use crate::StoreError;
 use crate::commands::{
     Acceptance, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, NewCommand, Record, Settlement,
@@ -40,9 +41,15 @@ impl CommandStore for SqliteCommands {
         self.database
             .writer()
             .run(move |tx| {
-                keys.into_iter()
-                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
-                    .collect()
+                // A key that is named twice is claimed once.
+                let keys: BTreeSet<_> = keys.into_iter().collect();
+                let mut claimable = tx.prepare_cached(&store.sql.claimable)?;
+                let mut found = Vec::with_capacity(keys.len());
+                for key in keys {
+                    let key = params![key.order_id.get(), key.step.as_str(), micros(now)];
+                    found.extend(claimable.query_row(key, to_found).optional()?);
+                }
+                store.claim_found(tx, now, found)
             })
             .await
     }
@@ -53,13 +60,11 @@ impl CommandStore for SqliteCommands {
         self.database
             .writer()
             .run(move |tx| {
-                let keys = tx
+                let found = tx
                     .prepare_cached(&store.sql.due)?
-                    .query_map(params![micros(now), limit], to_key)?
+                    .query_map(params![micros(now), limit], to_found)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
-                keys.into_iter()
-                    .filter_map(|key| store.claim_one(tx, now, key).transpose())
-                    .collect()
+                store.claim_found(tx, now, found)
             })
             .await
     }
