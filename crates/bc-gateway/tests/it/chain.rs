@@ -1,0 +1,279 @@
+//! The simulated chain keeps the rules of a chain, however it is treated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bc_gateway::chain::simulated::{DEPTH, Manner, ScriptedManners, SimulatedChain};
+use bc_gateway::ports::{BroadcastAnswer, Chain, FindAnswer, NonceAnswer, Purpose, SendCheck, TransferDraft};
+use bc_gateway::{Address, Custody};
+use contracts::messages::Step;
+use contracts::{Asset, ManualClock, UserId};
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use crate::world::{btc, purpose, user};
+
+struct Scene {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+    manners: Arc<ScriptedManners>,
+    custody: Custody,
+    chain: SimulatedChain,
+}
+
+fn open(
+    folder: &TempDir,
+    custody: &Custody,
+    clock: &Arc<ManualClock>,
+    manners: &Arc<ScriptedManners>,
+) -> SimulatedChain {
+    SimulatedChain::try_open(
+        &folder.path().join("chain.db"),
+        &custody.keys("simulated", UserId::HOT_WALLET),
+        vec![btc(1_000)],
+        Arc::clone(clock) as _,
+        Arc::clone(manners) as _,
+    )
+    .unwrap()
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        let manners = Arc::new(ScriptedManners::new());
+        let custody = Custody::try_new(&[9; 32]).unwrap();
+        let chain = open(&folder, &custody, &clock, &manners);
+        Self {
+            folder,
+            clock,
+            manners,
+            custody,
+            chain,
+        }
+    }
+
+    fn address(&self, user: UserId) -> Address {
+        self.chain.address(&self.custody.keys("simulated", user))
+    }
+
+    fn draft(&self, from: UserId, to: UserId, units: i128, purpose: Purpose) -> TransferDraft {
+        TransferDraft {
+            from: self.address(from),
+            to: self.address(to),
+            amount: btc(units),
+            purpose,
+        }
+    }
+
+    fn signed(&self, from: UserId, to: UserId, units: i128, nonce: u64) -> bc_gateway::ports::SignedTransfer {
+        let number = i64::try_from(nonce).unwrap() + 1;
+        let draft = self.draft(from, to, units, purpose(number, Step::Withdraw));
+        self.chain.sign(&self.custody.keys("simulated", from), &draft, nonce)
+    }
+
+    async fn coins(&self, user: UserId) -> i128 {
+        self.chain.coins(&self.address(user), Asset::BTC).await.unwrap().units()
+    }
+}
+
+const HOT: UserId = UserId::HOT_WALLET;
+
+#[tokio::test]
+async fn bytes_move_coins_once_however_often_they_are_sent() {
+    let scene = Scene::new();
+    let transfer = scene.signed(HOT, user(2), 300, 0);
+    for _ in 0..3 {
+        assert_eq!(scene.chain.broadcast(&transfer).await, BroadcastAnswer::Taken);
+        assert_eq!(
+            scene.chain.find(&transfer.hash).await,
+            FindAnswer::Confirmed { confirmations: DEPTH }
+        );
+    }
+    assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (700, 300));
+}
+
+#[tokio::test]
+async fn a_nonce_belongs_to_the_first_bytes_that_use_it() {
+    let scene = Scene::new();
+    for nonce in [0, 1] {
+        // Confirmed (0) and waiting (1) make no difference: 1 pays more than there is.
+        let units = if nonce == 0 { 300 } else { 5_000 };
+        scene.chain.broadcast(&scene.signed(HOT, user(2), units, nonce)).await;
+        let other = scene.signed(HOT, user(3), 1, nonce);
+        assert!(matches!(
+            scene.chain.broadcast(&other).await,
+            BroadcastAnswer::Refused { .. }
+        ));
+        assert_eq!(scene.chain.find(&other.hash).await, FindAnswer::NotFound);
+    }
+    assert_eq!(scene.coins(user(3)).await, 0);
+    assert_eq!(scene.chain.next_nonce(&scene.address(HOT)).await, NonceAnswer::Next(2));
+}
+
+#[tokio::test]
+async fn nonces_are_confirmed_in_order_whatever_comes_first() {
+    let scene = Scene::new();
+    let transfers: Vec<_> = (0..4).map(|nonce| scene.signed(HOT, user(2), 10, nonce)).collect();
+    for at in [3, 1, 2] {
+        assert_eq!(scene.chain.broadcast(&transfers[at]).await, BroadcastAnswer::Taken);
+        assert_eq!(scene.chain.find(&transfers[at].hash).await, FindAnswer::Pending);
+    }
+    assert_eq!(scene.coins(user(2)).await, 0);
+    scene.chain.broadcast(&transfers[0]).await;
+    for transfer in &transfers {
+        assert!(matches!(
+            scene.chain.find(&transfer.hash).await,
+            FindAnswer::Confirmed { .. }
+        ));
+    }
+    assert_eq!(scene.coins(user(2)).await, 40);
+}
+
+#[tokio::test]
+async fn a_transfer_waits_for_its_coins_and_moves_when_they_come() {
+    let scene = Scene::new();
+    let onward = scene.signed(user(2), user(3), 200, 0);
+    scene.chain.broadcast(&onward).await;
+    assert_eq!(scene.chain.find(&onward.hash).await, FindAnswer::Pending);
+    scene.chain.broadcast(&scene.signed(HOT, user(2), 199, 0)).await;
+    assert_eq!(scene.chain.find(&onward.hash).await, FindAnswer::Pending);
+    scene.chain.broadcast(&scene.signed(HOT, user(2), 1, 1)).await;
+    assert!(matches!(
+        scene.chain.find(&onward.hash).await,
+        FindAnswer::Confirmed { .. }
+    ));
+    assert_eq!((scene.coins(user(2)).await, scene.coins(user(3)).await), (0, 200));
+}
+
+#[tokio::test]
+async fn forged_bytes_are_refused() {
+    let scene = Scene::new();
+    let mut forged = scene.signed(HOT, user(2), 300, 0);
+    let at = forged.bytes.len() - 100;
+    forged.bytes[at] ^= 1;
+    assert!(matches!(
+        scene.chain.broadcast(&forged).await,
+        BroadcastAnswer::Refused { .. }
+    ));
+    forged.bytes.clear();
+    assert!(matches!(
+        scene.chain.broadcast(&forged).await,
+        BroadcastAnswer::Refused { .. }
+    ));
+    assert_eq!(scene.coins(HOT).await, 1_000);
+}
+
+#[tokio::test]
+async fn it_says_beforehand_what_it_will_not_take() {
+    let scene = Scene::new();
+    let good = scene.draft(HOT, user(2), 1_000, purpose(1, Step::Withdraw));
+    assert_eq!(scene.chain.can_send(&good).await, SendCheck::Sendable);
+    let refused = [
+        TransferDraft {
+            amount: btc(1_001),
+            ..good.clone()
+        },
+        TransferDraft {
+            amount: btc(0),
+            ..good.clone()
+        },
+        TransferDraft {
+            amount: contracts::Amount::new(1, Asset::USD),
+            ..good.clone()
+        },
+        TransferDraft {
+            amount: contracts::Amount::new(1, Asset::ETH),
+            ..good.clone()
+        },
+        TransferDraft {
+            to: Address::try_new("bc1qxy2kgdygjrsqtzq2n0yrf2493p83kkfjhx0wlh").unwrap(),
+            ..good.clone()
+        },
+        TransferDraft {
+            from: scene.address(user(3)),
+            ..good.clone()
+        },
+    ];
+    for draft in refused {
+        assert!(
+            matches!(scene.chain.can_send(&draft).await, SendCheck::Refused { .. }),
+            "{draft:?}"
+        );
+    }
+    scene.manners.refuse(good.purpose);
+    assert!(matches!(scene.chain.can_send(&good).await, SendCheck::Refused { .. }));
+    scene.manners.silence(true);
+    assert!(matches!(scene.chain.can_send(&good).await, SendCheck::Unknown { .. }));
+    assert!(matches!(scene.chain.find("x").await, FindAnswer::Unknown { .. }));
+}
+
+#[tokio::test]
+async fn it_remembers_everything_and_makes_its_first_coins_once() {
+    let Scene {
+        folder,
+        clock,
+        manners,
+        custody,
+        chain,
+    } = Scene::new();
+    let scene = Scene {
+        chain,
+        folder,
+        clock,
+        manners,
+        custody,
+    };
+    let late = Manner::LateConfirmation(Duration::from_secs(60));
+    scene.manners.next_broadcasts(purpose(2, Step::Withdraw), [late]);
+    let (first, second) = (scene.signed(HOT, user(2), 300, 0), scene.signed(HOT, user(2), 200, 1));
+    scene.chain.broadcast(&first).await;
+    scene.chain.broadcast(&second).await;
+    let Scene {
+        folder,
+        clock,
+        manners,
+        custody,
+        chain,
+    } = scene;
+    drop(chain);
+    let chain = open(&folder, &custody, &clock, &manners);
+    let scene = Scene {
+        chain,
+        folder,
+        clock,
+        manners,
+        custody,
+    };
+    assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (700, 300));
+    assert_eq!(scene.chain.find(&second.hash).await, FindAnswer::Pending);
+    assert_eq!(scene.chain.next_nonce(&scene.address(HOT)).await, NonceAnswer::Next(2));
+    scene.clock.advance(Duration::from_secs(60));
+    assert!(matches!(
+        scene.chain.find(&second.hash).await,
+        FindAnswer::Confirmed { .. }
+    ));
+    assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (500, 500));
+}
+
+#[tokio::test]
+async fn a_reorganisation_shows_a_shallow_block_once() {
+    let scene = Scene::new();
+    scene
+        .manners
+        .next_broadcasts(purpose(1, Step::Withdraw), [Manner::Reorganise]);
+    let transfer = scene.signed(HOT, user(2), 300, 0);
+    scene.chain.broadcast(&transfer).await;
+    assert_eq!(
+        scene.chain.find(&transfer.hash).await,
+        FindAnswer::Confirmed { confirmations: 1 }
+    );
+    assert_eq!(scene.chain.find(&transfer.hash).await, FindAnswer::NotFound);
+    assert_eq!(scene.coins(user(2)).await, 0);
+    scene.chain.broadcast(&transfer).await;
+    assert_eq!(
+        scene.chain.find(&transfer.hash).await,
+        FindAnswer::Confirmed { confirmations: DEPTH }
+    );
+    assert_eq!(scene.coins(user(2)).await, 300);
+}

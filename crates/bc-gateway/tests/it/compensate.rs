@@ -1,0 +1,245 @@
+//! Taking a withdrawal back: before it exists, before it is signed, while it is under way, and after it arrived.
+
+use bc_gateway::chain::simulated::Manner;
+use contracts::UserId;
+use contracts::clients::{Submission, WithdrawCommand};
+use contracts::ledger::{Leg, Owner};
+use contracts::messages::{FailureCode, Status, Step, StepResult};
+use storage::commands::{CommandStore as _, Settlement, State};
+
+use crate::world::{COIN, LEASE, World, btc, key, purpose, taken_back, user, withdrawal};
+
+async fn assert_cancelled(world: &World) {
+    assert_eq!(world.result(1, Step::WithdrawBack).await, Some(StepResult::Reversed));
+    let withdrawal = world.result(1, Step::Withdraw).await;
+    assert!(
+        matches!(
+            withdrawal,
+            Some(StepResult::Failure {
+                code: FailureCode::Cancelled,
+                ..
+            })
+        ),
+        "{withdrawal:?}"
+    );
+    assert_eq!((world.next_hot_nonce().await, world.ledger.count()), (None, 0));
+    assert_eq!(world.coins_of(user(2)).await, 0);
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_was_never_asked_for_is_cancelled_and_a_late_copy_fails() {
+    let mut world = World::new();
+    world.accept(taken_back(withdrawal(1))).await;
+    world.finish().await;
+    assert_cancelled(&world).await;
+    world.published();
+    assert_eq!(
+        world.submit(withdrawal(1)).await,
+        Submission::Accepted { replayed: true }
+    );
+    let late = world.published().remove(0);
+    assert_eq!((late.step, late.status), (Step::Withdraw, Status::Failed));
+    world.finish().await;
+    assert_cancelled(&world).await;
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_is_not_signed_is_cancelled_and_its_worker_fenced() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    let worker = world.claim(key(1, Step::Withdraw)).await;
+    world.accept(taken_back(withdrawal(1))).await;
+    let back = world.claim(key(1, Step::WithdrawBack)).await;
+    assert!(matches!(world.handle(back).await, Settlement::Finished { .. }));
+    assert!(matches!(world.handle(worker).await, Settlement::Postponed { .. }));
+    assert_cancelled(&world).await;
+}
+
+#[tokio::test]
+async fn a_signed_withdrawal_is_let_through_and_then_sent_back() {
+    let world = World::new();
+    world
+        .manners
+        .next_broadcasts(purpose(1, Step::Withdraw), [Manner::LostBroadcast]);
+    world.accept(withdrawal(1)).await;
+    world.handle(world.claim(key(1, Step::Withdraw)).await).await;
+    world.accept(taken_back(withdrawal(1))).await;
+    let said = world.handle(world.claim(key(1, Step::WithdrawBack)).await).await;
+    assert!(matches!(said, Settlement::Postponed { .. }), "{said:?}");
+    world.clock.advance(LEASE);
+    world.finish().await;
+    assert_sent_back(&world).await;
+}
+
+async fn assert_sent_back(world: &World) {
+    for step in [Step::Withdraw, Step::WithdrawBack] {
+        let result = world.result(1, step).await;
+        assert!(
+            matches!(result, Some(StepResult::Transferred { .. })),
+            "{step}: {result:?}"
+        );
+        assert_eq!(world.confirmed(1, step).await, 1);
+    }
+    assert_eq!((world.coins_of(user(2)).await, world.ledger.balance(user(2))), (0, 0));
+    let back = world.ledger.booked(1, Leg::WithdrawBack).unwrap();
+    assert_eq!((back.debit, back.credit), (Owner::User(user(2)), Owner::HotWallet));
+    assert_eq!(world.ledger.count(), 2);
+    world.assert_coins_conserved().await;
+}
+
+#[tokio::test]
+async fn a_confirmed_withdrawal_is_sent_back_as_an_order_of_its_own() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    world.accept(taken_back(withdrawal(1))).await;
+    world.finish().await;
+    assert_sent_back(&world).await;
+    // Asking again changes nothing.
+    assert_eq!(
+        world.submit(taken_back(withdrawal(1))).await,
+        Submission::Accepted { replayed: true }
+    );
+    world.finish().await;
+    assert_sent_back(&world).await;
+}
+
+#[tokio::test]
+async fn the_way_back_keeps_to_the_same_bytes_through_every_fault() {
+    for manner in [
+        Manner::LostBroadcast,
+        Manner::UnknownButTaken,
+        Manner::UnknownNotTaken,
+        Manner::Reorganise,
+        Manner::LateConfirmation(LEASE),
+    ] {
+        let world = World::new();
+        world.manners.next_broadcasts(purpose(1, Step::WithdrawBack), [manner]);
+        world.accept(withdrawal(1)).await;
+        world.finish().await;
+        world.accept(taken_back(withdrawal(1))).await;
+        world.finish().await;
+        assert_sent_back(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_user_has_sold_already_cannot_be_taken_back() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    world.ledger.change(user(2), -COIN);
+    world.accept(taken_back(withdrawal(1))).await;
+    world.finish().await;
+    let result = world.result(1, Step::WithdrawBack).await;
+    assert!(
+        matches!(
+            result,
+            Some(StepResult::Failure {
+                code: FailureCode::WithdrawalRefused,
+                ..
+            })
+        ),
+        "{result:?}"
+    );
+    assert_eq!(
+        (world.coins_of(user(2)).await, world.ledger.balance(user(2))),
+        (3 * COIN, 2 * COIN)
+    );
+    assert_eq!(world.ledger.booked(1, Leg::WithdrawBack), None);
+}
+
+#[tokio::test]
+async fn coins_that_were_swept_away_meanwhile_are_missed_before_signing() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    // Sold, swept, and the sale given back: the balance is there and the coins are at the hot wallet's address.
+    world.ledger.change(user(2), -3 * COIN);
+    assert_eq!(world.service.coin_sweep().round().await.unwrap().confirmed, 1);
+    world.ledger.change(user(2), 3 * COIN);
+    world.accept(taken_back(withdrawal(1))).await;
+    world.finish().await;
+    assert_eq!(world.record(1, Step::WithdrawBack).await.state, State::Failed);
+    assert_eq!((world.ledger.balance(user(2)), world.ledger.count()), (3 * COIN, 1));
+}
+
+#[tokio::test]
+async fn a_balance_that_is_spent_between_check_and_booking_stops_the_coins() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    world.accept(taken_back(withdrawal(1))).await;
+    // The ledger gives no answer at the booking; before it is asked again the user has sold.
+    world.ledger.fail_next([crate::ledger::Trouble::NotBooked]);
+    world.try_all().await;
+    world.ledger.change(user(2), -COIN);
+    for _ in 0..3 {
+        world.clock.advance(LEASE);
+        world.try_all().await;
+    }
+    assert_eq!(world.record(1, Step::WithdrawBack).await.state, State::Open);
+    assert_eq!(world.coins_of(user(2)).await, 3 * COIN);
+    world.ledger.change(user(2), COIN);
+    world.finish().await;
+    assert_sent_back(&world).await;
+}
+
+#[tokio::test]
+async fn a_compensation_that_repeats_another_withdrawal_is_refused_at_the_door() {
+    let world = World::new();
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    for other in [
+        WithdrawCommand {
+            amount: btc(COIN),
+            ..withdrawal(1)
+        },
+        WithdrawCommand {
+            acquirer_user_id: user(3),
+            ..withdrawal(1)
+        },
+    ] {
+        assert_eq!(world.submit(taken_back(other)).await, Submission::Conflict);
+    }
+    assert_eq!(world.commands.record(key(1, Step::WithdrawBack)).await.unwrap(), None);
+    assert_eq!(world.ledger.balance(user(2)), 3 * COIN);
+}
+
+#[tokio::test]
+async fn a_refused_withdrawal_has_nothing_to_take_back() {
+    let world = World::new();
+    world.manners.refuse_all(true);
+    world.accept(withdrawal(1)).await;
+    world.finish().await;
+    world.accept(taken_back(withdrawal(1))).await;
+    world.finish().await;
+    assert_eq!(world.result(1, Step::WithdrawBack).await, Some(StepResult::Reversed));
+    assert_eq!(world.ledger.count(), 0);
+}
+
+#[tokio::test]
+async fn cancelling_races_with_signing_and_one_of_them_wins() {
+    for round in 0..20 {
+        let world = World::new();
+        world.accept(withdrawal(1)).await;
+        world.accept(taken_back(withdrawal(1))).await;
+        let (forth, back) = (
+            world.claim(key(1, Step::Withdraw)).await,
+            world.claim(key(1, Step::WithdrawBack)).await,
+        );
+        if round % 2 == 0 {
+            tokio::join!(world.handle(forth), world.handle(back));
+        } else {
+            tokio::join!(world.handle(back), world.handle(forth));
+        }
+        world.clock.advance(LEASE);
+        world.finish().await;
+        if world.record(1, Step::Withdraw).await.state == State::Done {
+            assert_sent_back(&world).await;
+        } else {
+            assert_cancelled(&world).await;
+        }
+        assert_eq!(world.coins_of(UserId::HOT_WALLET).await, crate::world::GENESIS);
+    }
+}

@@ -1,0 +1,164 @@
+//! Dying at every point: before and after each call that a withdrawal, its way back, and a sweep make.
+
+use std::time::Duration;
+
+use bc_gateway::chain::simulated::Manner;
+use contracts::Clock as _;
+use contracts::messages::{Step, StepResult};
+use storage::commands::{CommandStore as _, Settlement};
+
+use crate::fuse::{Fuse, mortal};
+use crate::world::{COIN, LEASE, World, key, purpose, taken_back, user, withdrawal};
+
+/// More calls than anything here makes.
+const FAR: usize = 200;
+
+/// Runs one command in a process that dies after `length` calls, and settles unless it died. Whether it lived.
+async fn run_mortal(world: &World, step: Step, length: usize) -> bool {
+    let fuse = Fuse::new(length);
+    let service = mortal(world, &fuse);
+    let claimed = world.claim(key(1, step)).await;
+    let epoch = claimed.epoch;
+    let settlement: Option<Settlement> = fuse.live(service.handler().handle(claimed)).await;
+    match settlement {
+        Some(settlement) => {
+            let settled = vec![(key(1, step), epoch, settlement)];
+            world.commands.settle(world.clock.now(), settled).await.unwrap();
+            true
+        }
+        None => false,
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_survives_death_at_any_point() {
+    for manner in [
+        Manner::Confirm,
+        Manner::LostBroadcast,
+        Manner::UnknownButTaken,
+        Manner::Reorganise,
+    ] {
+        let mut deaths = 0;
+        for length in 1..FAR {
+            let world = World::new();
+            world.manners.next_broadcasts(purpose(1, Step::Withdraw), [manner]);
+            world.accept(withdrawal(1)).await;
+            let lived = run_mortal(&world, Step::Withdraw, length).await;
+            let world = world.reborn();
+            world.finish().await;
+            assert!(
+                matches!(
+                    world.result(1, Step::Withdraw).await,
+                    Some(StepResult::Transferred { .. })
+                ),
+                "{manner:?}, dead at {length}"
+            );
+            assert_eq!(
+                world.confirmed(1, Step::Withdraw).await,
+                1,
+                "{manner:?}, dead at {length}"
+            );
+            assert_eq!((world.ledger.balance(user(2)), world.ledger.count()), (3 * COIN, 1));
+            assert_eq!(world.next_hot_nonce().await, Some(1), "{manner:?}, dead at {length}");
+            world.assert_coins_conserved().await;
+            if lived {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!(
+            deaths >= 10,
+            "only {deaths} deaths: the fuse is not where the calls are"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_way_back_survives_death_at_any_point() {
+    let mut deaths = 0;
+    for length in 1..FAR {
+        let world = World::new();
+        world.accept(withdrawal(1)).await;
+        world.finish().await;
+        world.accept(taken_back(withdrawal(1))).await;
+        let lived = run_mortal(&world, Step::WithdrawBack, length).await;
+        let world = world.reborn();
+        world.finish().await;
+        assert_eq!(world.confirmed(1, Step::WithdrawBack).await, 1, "dead at {length}");
+        assert_eq!(
+            (world.ledger.balance(user(2)), world.ledger.count()),
+            (0, 2),
+            "dead at {length}"
+        );
+        assert_eq!(world.coins_of(user(2)).await, 0);
+        world.assert_coins_conserved().await;
+        if lived {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths >= 14, "only {deaths} deaths");
+}
+
+#[tokio::test]
+async fn a_cancellation_survives_death_at_any_point() {
+    for length in 1..=2 {
+        let world = World::new();
+        world.accept(taken_back(withdrawal(1))).await;
+        assert!(!run_mortal(&world, Step::WithdrawBack, length).await);
+        let world = world.reborn();
+        world.finish().await;
+        assert_eq!(world.result(1, Step::WithdrawBack).await, Some(StepResult::Reversed));
+        assert!(matches!(
+            world.result(1, Step::Withdraw).await,
+            Some(StepResult::Failure { .. })
+        ));
+        assert_eq!((world.next_hot_nonce().await, world.ledger.count()), (None, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_survives_death_at_any_point() {
+    let mut deaths = 0;
+    for length in 1..FAR {
+        let world = World::new();
+        world.accept(withdrawal(1)).await;
+        world.finish().await;
+        world.ledger.change(user(2), -2 * COIN);
+        let fuse = Fuse::new(length);
+        let service = mortal(&world, &fuse);
+        let sweep = service.coin_sweep();
+        let lived = fuse.live(sweep.round()).await.is_some();
+        drop(sweep);
+        let world = world.reborn();
+        for _ in 0..5 {
+            world.clock.advance(Duration::from_secs(10));
+            world.service.coin_sweep().round().await.unwrap();
+        }
+        assert_eq!(world.coins_of(user(2)).await, COIN, "dead at {length}");
+        assert_eq!(world.ledger.count(), 1);
+        world.assert_coins_conserved().await;
+        if lived {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths >= 16, "only {deaths} deaths");
+}
+
+#[tokio::test]
+async fn what_was_begun_is_finished_after_the_databases_were_closed_and_opened_again() {
+    let world = World::new();
+    world
+        .manners
+        .next_broadcasts(purpose(1, Step::Withdraw), [Manner::UnknownButTaken]);
+    world.ledger.fail_next([crate::ledger::Trouble::NotBooked]);
+    world.accept(withdrawal(1)).await;
+    world.try_all().await;
+    assert_eq!((world.confirmed(1, Step::Withdraw).await, world.ledger.count()), (1, 0));
+    let world = world.reopened();
+    world.clock.advance(LEASE);
+    world.finish().await;
+    assert_eq!((world.confirmed(1, Step::Withdraw).await, world.ledger.count()), (1, 1));
+    world.assert_coins_conserved().await;
+}

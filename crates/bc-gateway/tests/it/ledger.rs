@@ -1,0 +1,144 @@
+//! A ledger made by hand: as strict as the real one in what this service relies on, and it can be made to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use contracts::clients::{Balance, ClientError, Opened, WalletBalances};
+use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Refusal, StatementLine, Transfer, TransferId};
+use contracts::{Amount, Asset, UserId};
+
+use crate::world::{COIN, RICHES, btc, order};
+
+/// How the next calls of `post` go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nothing is booked, and there is no answer.
+    NotBooked,
+    /// It is booked, and there is no answer.
+    BookedWithoutAnswer,
+}
+
+#[derive(Default)]
+struct Books {
+    balances: BTreeMap<(Owner, Asset), i128>,
+    transfers: BTreeMap<TransferId, Transfer>,
+    trouble: Vec<Trouble>,
+}
+
+/// A ledger with a rich hot wallet.
+pub(crate) struct HandmadeLedger(Mutex<Books>);
+
+impl HandmadeLedger {
+    pub(crate) fn new() -> Self {
+        let mut books = Books::default();
+        for (asset, units) in [(Asset::BTC, 10_000 * COIN), (Asset::ETH, RICHES)] {
+            books.balances.insert((Owner::HotWallet, asset), units);
+        }
+        Self(Mutex::new(books))
+    }
+
+    /// The next calls of `post` go wrong like this.
+    pub(crate) fn fail_next(&self, trouble: impl IntoIterator<Item = Trouble>) {
+        self.books().trouble.extend(trouble);
+    }
+
+    /// Changes a balance from outside: a trade, a sale, a hold.
+    pub(crate) fn change(&self, user: UserId, units: i128) {
+        *self
+            .books()
+            .balances
+            .entry((Owner::wallet(user), Asset::BTC))
+            .or_default() += units;
+    }
+
+    pub(crate) fn balance(&self, user: UserId) -> i128 {
+        self.books()
+            .balances
+            .get(&(Owner::wallet(user), Asset::BTC))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn booked(&self, number: i64, leg: Leg) -> Option<Transfer> {
+        let id = TransferId {
+            origin: Origin::Order(order(number)),
+            leg,
+        };
+        self.books().transfers.get(&id).cloned()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.books().transfers.len()
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Books {
+    fn book(&mut self, transfer: Transfer) -> PostingOutcome {
+        if let Some(booked) = self.transfers.get(&transfer.id) {
+            return if *booked == transfer {
+                PostingOutcome::Posted { replayed: true }
+            } else {
+                PostingOutcome::Refused {
+                    refusal: Refusal::Conflict { id: transfer.id },
+                }
+            };
+        }
+        let (units, asset) = (transfer.amount.units(), transfer.amount.asset());
+        let paying = self.balances.entry((transfer.debit.clone(), asset)).or_default();
+        if *paying < units {
+            let refusal = Refusal::InsufficientFunds {
+                owner: transfer.debit,
+                asset,
+            };
+            return PostingOutcome::Refused { refusal };
+        }
+        *paying -= units;
+        *self.balances.entry((transfer.credit.clone(), asset)).or_default() += units;
+        self.transfers.insert(transfer.id, transfer);
+        PostingOutcome::Posted { replayed: false }
+    }
+}
+
+#[async_trait]
+impl Balance for HandmadeLedger {
+    async fn open_wallet(&self, _: UserId) -> Result<Opened, ClientError> {
+        Ok(Opened::Before)
+    }
+
+    async fn wallet(&self, user: UserId) -> Result<Option<WalletBalances>, ClientError> {
+        let balances: Vec<Amount> = vec![btc(self.balance(user))];
+        Ok(Some(WalletBalances {
+            user_id: user,
+            balances,
+        }))
+    }
+
+    async fn statement(&self, _: UserId, _: Option<i64>, _: usize) -> Result<Option<Vec<StatementLine>>, ClientError> {
+        Ok(None)
+    }
+
+    async fn post(&self, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, ClientError> {
+        let mut books = self.books();
+        let trouble = if books.trouble.is_empty() {
+            None
+        } else {
+            Some(books.trouble.remove(0))
+        };
+        if trouble == Some(Trouble::NotBooked) {
+            return Err(ClientError::Unavailable("trouble".into()));
+        }
+        let outcomes = postings
+            .into_iter()
+            .map(|mut posting| books.book(posting.transfers.remove(0)))
+            .collect();
+        if trouble == Some(Trouble::BookedWithoutAnswer) {
+            return Err(ClientError::Unavailable("trouble".into()));
+        }
+        Ok(outcomes)
+    }
+}
