@@ -2,7 +2,7 @@
 //!
 //! - [`order`]: what an order is, and the states it can be in;
 //! - [`saga`]: the one function that moves it, [`saga::advance`];
-//! - [`replay`]: the proof that an order's log gives its state;
+//! - [`mod@replay`]: the proof that an order's log gives its state;
 //! - [`effects`]: the commands that a state asks for; [`notice`]: what the user is told in the end;
 //! - [`deposit`]: fiat on its way in.
 

@@ -1,6 +1,6 @@
 //! The facts that the audit checks, read from a snapshot it hands in, so that they fit the ledger's and each other.
 //!
-//! Nothing is judged here. The audit compares each order's row with [`crate::domain::replay`] of its log, and both with
+//! Nothing is judged here. The audit compares each order's row with [`crate::domain::replay()`] of its log, and both with
 //! what the ledger booked.
 
 use contracts::{DepositId, OrderId};

@@ -1,0 +1,17 @@
+//! The wallet's tests: the sagas as pure functions, the store through its ports, the service over fakes of its
+//! neighbours.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
+
+mod admission;
+mod api;
+mod commands;
+mod conformance;
+mod deposits;
+mod orders;
+mod recovery;
+mod saga_properties;
+mod saga_table;
+mod samples;
+mod sqlite;
+mod world;

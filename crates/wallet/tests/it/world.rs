@@ -1,0 +1,398 @@
+//! The service over a real store and queue, and hand-made neighbours that keep the promises of their ports.
+//!
+//! Every result is delivered twice, so that all of these tests are also tests of idempotence.
+
+mod ledger;
+mod neighbours;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use contracts::ledger::{Leg, Owner};
+use contracts::{Asset, Clock, Entropy as _, OrderId, ServiceName, SystemClock, SystemEntropy, UserId};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use service_kit::auth::{Claims, SigningKey, TokenVerifier};
+use service_kit::internal::{Caller, InternalTokens};
+use service_kit::problem::with_fallbacks;
+use service_kit::settings::Secret;
+use service_kit::shutdown::Shutdown;
+use storage::sqlite::{Database, OutboxRows, SqliteOutbox, reader};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use transport::local::LocalTransport;
+use wallet::domain::{Order, OrderState, replay};
+use wallet::ports::OrderStore as _;
+use wallet::store::sqlite::{SqliteWallet, audit};
+use wallet::{Dependencies, Deposits, Pacing, Service, Settings};
+
+pub(crate) use self::ledger::{Ledger, LedgerMode};
+pub(crate) use self::neighbours::{AuthFake, Chain, Gateway, Mailbox, Reversal, Trader, Venue, message};
+use crate::samples::user;
+use crate::sqlite::open;
+
+/// The longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the hot wallet has at the beginning, of each of USD and BTC.
+pub(crate) const FUNDS: i128 = 1_000;
+
+pub(crate) struct World {
+    folder: TempDir,
+    database: Database,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) exchanger: Arc<Trader>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) auth: Arc<AuthFake>,
+    transport: Arc<LocalTransport>,
+    key: SigningKey,
+    process: Option<Process>,
+}
+
+/// What dies in a crash.
+struct Process {
+    service: Service,
+    store: SqliteWallet,
+    rows: Option<OutboxRows>,
+    shutdown: Shutdown,
+    public: Router,
+    internal: Router,
+}
+
+/// Patient with decisions, quick with sweeps.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        deposits: Deposits::SelfService,
+        max_in_flight: NonZeroUsize::new(100).unwrap(),
+        hold_wait: PATIENCE,
+        pacing: Pacing {
+            first: Duration::from_millis(100),
+            longest: Duration::from_millis(200),
+        },
+        sweep_every: Duration::from_millis(20),
+        single_process: true,
+    }
+}
+
+impl World {
+    /// A world whose service has neither dispatcher nor worker yet.
+    pub(crate) async fn asleep(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder.path().join("wallet.db"));
+        let transport = Arc::new(LocalTransport::new(1_024));
+        let ledger = Arc::new(Ledger::default());
+        let key = SigningKey::from_seed("test", &[7; 32]);
+        let mut world = Self {
+            folder,
+            database,
+            exchanger: Arc::new(Trader::new(Arc::clone(&transport), Arc::clone(&ledger))),
+            gateway: Arc::new(Gateway::new(Arc::clone(&transport), Arc::clone(&ledger))),
+            mailbox: Arc::default(),
+            auth: Arc::new(AuthFake::new(key.public().unwrap())),
+            ledger,
+            transport,
+            key,
+            process: None,
+        };
+        world.boot(settings).await;
+        world
+    }
+
+    /// A world in which everything runs.
+    pub(crate) async fn awake() -> Self {
+        let mut world = Self::asleep(settings()).await;
+        world.wake();
+        world
+    }
+
+    async fn boot(&mut self, settings: Settings) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (outbox, rows) = SqliteOutbox::new(ServiceName::Wallet, self.database.clone(), 1_024);
+        let store = SqliteWallet::new(self.database.clone(), outbox.clone());
+        let cache = NonZeroUsize::new(64).unwrap();
+        let auth = Arc::clone(&self.auth) as Arc<dyn contracts::clients::Auth>;
+        let verifier = TokenVerifier::new(auth, Arc::clone(&clock), "cambist", "cambist", cache);
+        let tokens = [
+            (Caller::Operator("ann".to_owned()), Secret::new("ann-ann-ann-ann-ann")),
+            (
+                Caller::Service(ServiceName::Exchanger),
+                Secret::new("exchanger-exchanger"),
+            ),
+        ];
+        let service = Service::new(Dependencies {
+            orders: Arc::new(store.clone()),
+            deposits: Arc::new(store.clone()),
+            outbox: Arc::new(outbox),
+            auth: Arc::clone(&self.auth) as _,
+            balance: Arc::clone(&self.ledger) as _,
+            exchanger: Arc::clone(&self.exchanger) as _,
+            bc_gateway: Arc::clone(&self.gateway) as _,
+            notification: Arc::clone(&self.mailbox) as _,
+            transport: Arc::clone(&self.transport) as _,
+            verifier: Arc::new(verifier),
+            internal_tokens: Arc::new(InternalTokens::try_new(tokens).unwrap()),
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            settings,
+        });
+        service.prepare().await.unwrap();
+        self.process = Some(Process {
+            public: with_fallbacks(service.public_routes()),
+            internal: with_fallbacks(service.internal_routes()),
+            store,
+            rows: Some(rows),
+            shutdown: Shutdown::new(),
+            service,
+        });
+    }
+
+    /// Starts dispatcher and worker.
+    pub(crate) fn wake(&mut self) {
+        let process = self.process.as_mut().unwrap();
+        let rows = process.rows.take().unwrap();
+        process.service.start_dispatcher(&process.shutdown, rows);
+        process.service.start_worker(&process.shutdown);
+    }
+
+    /// The process is gone with all it remembers; another one, asleep, has the same database.
+    pub(crate) async fn crash(&mut self, settings: Settings) {
+        let process = self.process.take().unwrap();
+        process.shutdown.request();
+        process.shutdown.wait(PATIENCE).await.unwrap();
+        drop(process);
+        self.boot(settings).await;
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().unwrap()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.process().service.in_flight()
+    }
+
+    pub(crate) fn token(&self, user: UserId) -> String {
+        let id = SystemEntropy.next_id();
+        let claims = Claims::new(
+            user,
+            "cambist",
+            "cambist",
+            SystemClock.now(),
+            Duration::from_secs(900),
+            id,
+        );
+        format!("Bearer {}", self.key.mint(&claims).unwrap())
+    }
+
+    /// A request by user 2.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Call<'_> {
+        Call {
+            world: self,
+            method: method.parse().unwrap(),
+            path: path.to_owned(),
+            headers: vec![("authorization", self.token(user(2)))],
+            body: None,
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.request("POST", path).json(body).send().await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).send().await
+    }
+
+    /// An operator's request to the internal side.
+    pub(crate) async fn operator(&self, path: &str, token: &str) -> Answer {
+        let request = Request::get(path).header("authorization", token).body(Body::empty());
+        answer(self.process().internal.clone(), request.unwrap()).await
+    }
+
+    /// A user 2 with a wallet and 600 USD.
+    pub(crate) async fn with_600(&self) {
+        assert_eq!(self.request("POST", "/wallet/2").send().await.status, 201);
+        let deposit = serde_json::json!({"fiat_amount": 600});
+        let answer = self.request("PATCH", "/wallet/2").json(deposit).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// Places an order that is accepted.
+    pub(crate) async fn accepted(&self, path: &str, body: Value) -> OrderId {
+        let answer = self.post(path, body).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.order_id()
+    }
+
+    pub(crate) async fn order(&self, id: OrderId) -> Order {
+        let (order, _) = self.process().store.order(user(2), id).await.unwrap().unwrap();
+        order
+    }
+
+    /// Waits until the order is in this state, and nothing for it is left to do here.
+    pub(crate) async fn until(&self, id: OrderId, state: OrderState) -> Order {
+        let reached = async {
+            loop {
+                let order = self.order(id).await;
+                if order.saga.state == state {
+                    return order;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, reached).await {
+            Ok(order) => order,
+            Err(_) => panic!("order {id} is {} and not {state}", self.order(id).await.saga.state),
+        }
+    }
+
+    /// The texts of the dead letters' errors.
+    pub(crate) fn dead_letters(&self) -> Vec<String> {
+        let connection = reader(&self.path()).unwrap();
+        let mut statement = connection.prepare("SELECT error FROM wallet_dead_letters").unwrap();
+        let errors = statement.query_map((), |row| row.get(0)).unwrap();
+        errors.collect::<Result<_, _>>().unwrap()
+    }
+
+    pub(crate) async fn publish(&self, message: contracts::messages::Message) {
+        use transport::queue::Transport as _;
+        let queue = contracts::messages::Queue::SagaSteps;
+        self.transport.publish(queue, vec![message]).await.unwrap();
+    }
+
+    /// User 2's balances as text: USD and BTC.
+    pub(crate) fn wallet(&self) -> (String, String) {
+        let of = |asset| self.ledger.balance(&Owner::User(user(2)), asset).to_string();
+        (of(Asset::USD), of(Asset::BTC))
+    }
+
+    /// What must be true once all orders have ended: the books balance, the hot wallet has what it had, and every order
+    /// is explained by its log and by what was booked for it.
+    pub(crate) fn everything_is_explained(&self) {
+        self.ledger.is_sound();
+        for asset in [Asset::USD, Asset::BTC] {
+            let funds = FUNDS * 10_i128.pow(u32::from(asset.scale()));
+            assert_eq!(
+                self.ledger.balance(&Owner::HotWallet, asset).units(),
+                funds,
+                "hot wallet, {asset}"
+            );
+        }
+        let connection = reader(&self.path()).unwrap();
+        for facts in audit::orders(&connection, None, 1_000).unwrap() {
+            let (id, saga) = (facts.order.id, &facts.order.saga);
+            assert_eq!(replay(&facts.log).as_ref(), Ok(saga));
+            assert!(saga.state.is_end(), "order {id} is {}", saga.state);
+            assert_eq!(self.ledger.posted(id, Leg::Hold).is_some(), saga.held, "order {id}");
+            let released = saga.held && saga.state == OrderState::Failed;
+            let amount = self.ledger.posted(id, Leg::Release);
+            assert_eq!(amount, saga.release_amount().filter(|_| released), "order {id}");
+        }
+    }
+
+    /// Waits until no order is under way.
+    pub(crate) async fn until_idle(&self) {
+        let idle = async {
+            while self.in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, idle).await.expect("all orders end");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("wallet.db")
+    }
+}
+
+/// A request in the making.
+pub(crate) struct Call<'a> {
+    world: &'a World,
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<String>,
+}
+
+impl Call<'_> {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
+        self
+    }
+
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "bodies are written where they are sent")]
+    pub(crate) fn json(self, body: Value) -> Self {
+        self.text(&body.to_string()).header("content-type", "application/json")
+    }
+
+    pub(crate) fn text(mut self, body: &str) -> Self {
+        self.body = Some(body.to_owned());
+        self
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let body = self.body.map_or_else(Body::empty, Body::from);
+        answer(self.world.process().public.clone(), request.body(body).unwrap()).await
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn order_id(&self) -> OrderId {
+        serde_json::from_value(self.body["order_id"].clone()).unwrap()
+    }
+
+    pub(crate) fn replayed(&self) -> bool {
+        self.headers
+            .get("idempotency-replayed")
+            .is_some_and(|value| value == "true")
+    }
+
+    pub(crate) fn problem(&self) -> (u16, String) {
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{}",
+            self.text
+        );
+        (self.status.as_u16(), self.body["code"].as_str().unwrap().to_owned())
+    }
+}
+
+async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        text,
+    }
+}
