@@ -201,16 +201,38 @@ async fn the_sagas_hear_once_of_an_outside_silence_that_lasts() {
 }
 
 #[tokio::test]
-async fn a_command_that_makes_no_sense_becomes_a_dead_letter() {
-    let given = a_fresh_store();
+async fn an_outside_silence_is_told_again_to_who_asks_again() {
+    let mut given = a_fresh_store();
+    given.accept(1, "buy").await;
+    for second in [0, 20] {
+        let epoch = given.claim(1, second).await.unwrap().epoch;
+        given.settle(second, 1, epoch, postponed(second, true)).await;
+    }
+    given.said();
+    assert_eq!(given.accept(1, "buy").await, Acceptance::Known);
+    assert_eq!(
+        given.said(),
+        [
+            (Queue::ExchangeOrders, Status::Accepted),
+            (Queue::SagaSteps, Status::Unresolved)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_makes_no_sense_becomes_a_dead_letter_and_its_saga_hears_of_it() {
+    let mut given = a_fresh_store();
     given.accept(1, "buy").await;
     let epoch = given.claim(1, 0).await.unwrap().epoch;
+    given.said();
     let dead = Settlement::Dead {
         error: "not JSON".to_owned(),
     };
     assert_eq!(given.settle(1, 1, epoch, dead).await, Fencing::Written);
+    assert_eq!(given.said(), [(Queue::SagaSteps, Status::Unresolved)]);
     assert_eq!(given.commands.record(key(1)).await.unwrap().unwrap().state, State::Dead);
     assert_eq!(given.accept(1, "buy").await, Acceptance::Known);
+    assert_eq!(given.said(), [(Queue::SagaSteps, Status::Unresolved)]);
     let letters: i64 = given
         .database
         .readers()
@@ -218,6 +240,98 @@ async fn a_command_that_makes_no_sense_becomes_a_dead_letter() {
         .await
         .unwrap();
     assert_eq!(letters, 1);
+}
+
+#[tokio::test]
+async fn wake_ups_that_come_twice_claim_once() {
+    let given = a_fresh_store();
+    given.accept(1, "buy").await;
+    given.accept(2, "buy").await;
+    let claimed = given
+        .commands
+        .claim(noon(), vec![key(1), key(2), key(1), key(3)])
+        .await
+        .unwrap();
+    let claimed: Vec<_> = claimed
+        .into_iter()
+        .map(|claimed| (claimed.key, claimed.epoch))
+        .collect();
+    assert_eq!(claimed, [(key(1), 1), (key(2), 1)]);
+}
+
+#[tokio::test]
+async fn a_batch_has_an_outcome_for_each_of_its_commands() {
+    let given = a_fresh_store();
+    given.accept(1, "buy").await;
+    let outcomes = given
+        .commands
+        .accept(
+            noon(),
+            vec![
+                command(2, "buy"),
+                command(1, "sell"),
+                command(1, "buy"),
+                command(2, "buy"),
+            ],
+            false,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        outcomes,
+        [
+            Acceptance::New(None),
+            Acceptance::Conflict,
+            Acceptance::Known,
+            Acceptance::Known
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_command_of_a_newer_program_keeps_no_other_from_being_worked_on() {
+    let given = a_fresh_store();
+    given.accept(1, "buy").await;
+    given.accept(2, "buy").await;
+    let of_a_newer_program = "UPDATE exchanger_commands SET step = 'hedge', next_attempt_at = 0 WHERE order_id = 1";
+    given
+        .database
+        .writer()
+        .run(move |tx| tx.execute(of_a_newer_program, ()).map(drop))
+        .await
+        .unwrap();
+    assert_eq!(
+        given.commands.claim_due(noon_plus(9), 1).await,
+        Ok(vec![]),
+        "it came first"
+    );
+    let claimed = given.commands.claim_due(noon_plus(9), 1).await.unwrap();
+    assert_eq!(claimed[0].key, key(2), "it does not come first for ever");
+    assert_eq!(given.commands.open_count().await, Ok(2), "it waits for that program");
+}
+
+#[tokio::test]
+async fn a_result_of_a_newer_program_keeps_no_other_from_being_accepted() {
+    let mut given = a_fresh_store();
+    given.accept(1, "buy").await;
+    let epoch = given.claim(1, 0).await.unwrap().epoch;
+    given.settle(1, 1, epoch, finished()).await;
+    given
+        .database
+        .writer()
+        .run(|tx| {
+            let sql = r#"UPDATE exchanger_commands SET result = '{"kind": "hedged"}'"#;
+            tx.execute(sql, ()).map(drop)
+        })
+        .await
+        .unwrap();
+    given.said();
+    let outcomes = given
+        .commands
+        .accept(noon(), vec![command(1, "buy"), command(2, "buy")], false)
+        .await;
+    assert_eq!(outcomes, Ok(vec![Acceptance::Known, Acceptance::New(None)]));
+    assert_eq!(given.said(), [(Queue::ExchangeOrders, Status::Accepted)]);
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 
 use crate::given::{Failure, a_fresh_store, open};
 
-async fn set(database: &Database, number: i64) -> Result<(), StoreError> {
+pub(crate) async fn set(database: &Database, number: i64) -> Result<(), StoreError> {
     database
         .writer()
         .run(move |tx: &mut Tx<'_>| tx.execute("INSERT INTO numbers VALUES (?)", [number]).map(drop))
         .await
 }
 
-async fn numbers(database: &Database) -> Vec<i64> {
+pub(crate) async fn numbers(database: &Database) -> Vec<i64> {
     database
         .readers()
         .run(|connection| {
@@ -30,7 +30,7 @@ async fn numbers(database: &Database) -> Vec<i64> {
         .unwrap()
 }
 
-async fn with_a_table(database: &Database) {
+pub(crate) async fn with_a_table(database: &Database) {
     database
         .writer()
         .run(|tx| tx.execute_batch("CREATE TABLE numbers (n INTEGER PRIMARY KEY) STRICT"))
@@ -87,6 +87,48 @@ async fn what_follows_a_commit_happens_only_for_jobs_that_were_committed() {
 }
 
 #[tokio::test]
+async fn what_follows_a_commit_may_panic_without_taking_the_writer_along() {
+    let given = a_fresh_store();
+    with_a_table(&given.database).await;
+    let told = given.database.writer().run(|tx| {
+        tx.after_commit(|| panic!("as arranged"));
+        tx.execute("INSERT INTO numbers VALUES (1)", ()).map(drop)
+    });
+    assert!(told.await.is_err(), "nobody knows what was to follow");
+    set(&given.database, 2).await.unwrap();
+    assert_eq!(numbers(&given.database).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_job_that_commits_by_itself_is_undone_with_its_group() {
+    let given = a_fresh_store();
+    with_a_table(&given.database).await;
+    let job = given.database.writer().run(|tx| {
+        tx.execute("INSERT INTO numbers VALUES (1)", ())?;
+        tx.execute_batch("COMMIT; INSERT INTO numbers VALUES (2)")
+    });
+    assert!(matches!(job.await, Err(StoreError::Unavailable(_))));
+    set(&given.database, 3).await.unwrap();
+    assert_eq!(numbers(&given.database).await, [3]);
+}
+
+#[tokio::test]
+async fn a_job_that_rolls_back_by_itself_writes_nothing_outside_of_its_group() {
+    let given = a_fresh_store();
+    with_a_table(&given.database).await;
+    let job = given.database.writer().run(|tx| {
+        tx.execute_batch("ROLLBACK")?;
+        // From here on each statement is a transaction of its own.
+        let outside = tx.execute("INSERT INTO numbers VALUES (1)", ());
+        assert!(outside.is_err(), "refused");
+        Ok(())
+    });
+    assert!(matches!(job.await, Err(StoreError::Unavailable(_))));
+    set(&given.database, 3).await.unwrap();
+    assert_eq!(numbers(&given.database).await, [3]);
+}
+
+#[tokio::test]
 async fn a_full_queue_is_said_to_be_full_and_nothing_of_the_job_happens() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(
@@ -129,7 +171,7 @@ async fn a_job_runs_even_when_its_caller_stops_waiting() {
 }
 
 /// Occupies the writer with a job that ends when told to.
-async fn a_writer_held_up(database: &Database) -> (JoinHandle<Result<(), StoreError>>, SyncSender<()>) {
+pub(crate) async fn a_writer_held_up(database: &Database) -> (JoinHandle<Result<(), StoreError>>, SyncSender<()>) {
     let (release, gate) = std::sync::mpsc::sync_channel::<()>(1);
     let (entered, inside) = tokio::sync::oneshot::channel();
     let database = database.clone();
@@ -158,4 +200,30 @@ async fn a_second_process_is_kept_out_until_the_first_one_ends() {
     );
     drop(first);
     open(folder.path(), Options::default()).unwrap();
+}
+
+#[tokio::test]
+async fn the_next_process_waits_until_the_last_job_of_the_first_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path(), Options::default()).unwrap();
+    with_a_table(&first).await;
+    let (blocking, release) = a_writer_held_up(&first).await;
+    let writer = first.writer().clone();
+    let last = tokio::spawn(async move {
+        writer
+            .run(|tx| tx.execute("INSERT INTO numbers VALUES (1)", ()).map(drop))
+            .await
+    });
+    while first.writer().waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // All handles are gone, and so is everybody who waited; the job is still in the queue.
+    last.abort();
+    blocking.abort();
+    drop(first);
+    let path = folder.path().to_owned();
+    let second = tokio::task::spawn_blocking(move || open(&path, Options::default()));
+    tokio::task::yield_now().await;
+    release.send(()).unwrap();
+    assert_eq!(numbers(&second.await.unwrap().unwrap()).await, [1]);
 }

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
 
 mod commands;
+mod crash;
+mod disk_full;
 mod given;
 mod group_commit;
 mod migrations;
 mod outbox;
+mod readers;

@@ -65,3 +65,13 @@ fn an_edited_migration_is_noticed_before_anything_happens() {
     ));
     assert!(connection.prepare("SELECT * FROM two").is_err());
 }
+
+#[test]
+fn a_service_alone_does_not_mind_its_neighbours_schemas() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    let neighbour = storage::migrations::Migrations::new(contracts::ServiceName::Auth)
+        .then("one", "CREATE TABLE {service}_one (n INTEGER)");
+    migrate(&mut connection, &[migrations(), neighbour.clone()], noon()).unwrap();
+    check(&connection, &[migrations()]).unwrap();
+    check(&connection, &[neighbour]).unwrap();
+}

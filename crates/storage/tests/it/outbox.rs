@@ -163,3 +163,71 @@ async fn settling_a_row_twice_never_hits_a_newer_one() {
         .unwrap();
     assert_eq!(given.outbox.backlog().await, Ok(1));
 }
+
+#[tokio::test]
+async fn the_many_rows_of_one_destination_never_stand_before_those_of_another() {
+    let given = a_fresh_store();
+    for n in 0..20 {
+        put(&given, &format!("for the wallet {n}")).await;
+    }
+    let to_balance = Destination::Service(ServiceName::Balance);
+    let outbox = given.outbox.clone();
+    given
+        .database
+        .writer()
+        .run(move |tx| outbox.put(tx, noon_plus(1), to_balance, "for the ledger".to_owned()))
+        .await
+        .unwrap();
+    let rows = given
+        .outbox
+        .claim_due(noon_plus(10), to_balance, 1, LEASE)
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].payload, "for the ledger");
+}
+
+#[tokio::test]
+async fn a_row_for_nobody_we_know_disturbs_no_other() {
+    let given = a_fresh_store();
+    put(&given, "known").await;
+    given
+        .database
+        .writer()
+        .run(|tx| {
+            let sql =
+                "INSERT INTO exchanger_outbox (destination, payload, next_attempt_at) VALUES ('service:tax', '', 0)";
+            tx.execute(sql, ()).map(drop)
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        given
+            .outbox
+            .claim_due(lost(), TO_WALLET, 10, LEASE)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(given.outbox.backlog().await, Ok(2), "it is seen as waiting");
+}
+
+#[tokio::test]
+async fn rows_that_nobody_takes_over_wait_in_the_table() {
+    let mut given = a_fresh_store();
+    let (outbox, rows) = (given.outbox.clone(), 1_001);
+    given
+        .database
+        .writer()
+        .run(move |tx| (0..rows).try_for_each(|n| outbox.put(tx, noon(), TO_WALLET, n.to_string())))
+        .await
+        .unwrap();
+    let mut handed_over = 0;
+    while given.rows.try_recv().is_ok() {
+        handed_over += 1;
+    }
+    assert_eq!(handed_over, 1_000, "the hand-over is bounded");
+    let due = given.outbox.claim_due(lost(), TO_WALLET, 2_000, LEASE).await.unwrap();
+    assert_eq!(due.len(), rows);
+}

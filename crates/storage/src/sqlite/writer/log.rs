@@ -95,3 +95,74 @@ fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
         Ok(!busy && pages == copied)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Arc, Barrier};
+
+    use super::*;
+
+    const SMALL: Limits = Limits {
+        copy_at: 20,
+        wait_at: 60,
+        wait: Duration::from_secs(60),
+    };
+
+    fn a_database(path: &Path) -> (Connection, Log) {
+        let mut connection = Connection::open(path).unwrap();
+        let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t (content BLOB)";
+        connection.execute_batch(schema).unwrap();
+        let log = Log::watch_within(&mut connection, SMALL).unwrap();
+        (connection, log)
+    }
+
+    /// Writes some ten pages; answers with the length of the log after that.
+    fn write(connection: &Connection, log: &mut Log) -> i32 {
+        let some = "INSERT INTO t VALUES (zeroblob(36000))";
+        connection.execute(some, ()).unwrap();
+        let pages = log.pages.load(Ordering::Relaxed);
+        log.keep_short(connection);
+        pages
+    }
+
+    #[test]
+    fn the_log_begins_anew_when_all_of_it_is_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, mut log) = a_database(&folder.path().join("test.db"));
+        let longest = (0..50).map(|_| write(&connection, &mut log)).max();
+        assert!(longest.is_some_and(|pages| pages < 40), "{longest:?}");
+    }
+
+    #[test]
+    fn readers_that_are_never_all_idle_do_not_make_the_log_grow_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let (connection, mut log) = a_database(&path);
+        let (begun, stop) = (Arc::new(Barrier::new(2)), Arc::new(AtomicI32::new(0)));
+        let readers = [(); 2].map(|()| {
+            let (path, begun, stop) = (path.clone(), Arc::clone(&begun), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let reader = Connection::open(path).unwrap();
+                // Each ends its snapshot only when the other has begun a later one.
+                for turn in 0.. {
+                    if turn > 0 {
+                        reader.execute_batch("COMMIT").unwrap();
+                    }
+                    reader.execute_batch("BEGIN; SELECT * FROM t LIMIT 1").unwrap();
+                    if begun.wait().is_leader() && stop.load(Ordering::SeqCst) == 1 {
+                        stop.store(2, Ordering::SeqCst);
+                    }
+                    begun.wait();
+                    if stop.load(Ordering::SeqCst) == 2 {
+                        return;
+                    }
+                }
+            })
+        });
+        let longest = (0..100).map(|_| write(&connection, &mut log)).max();
+        stop.store(1, Ordering::SeqCst);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        assert!(longest.is_some_and(|pages| pages < 100), "{longest:?}");
+    }
+}
