@@ -1,6 +1,6 @@
 //! A process that is killed loses nothing it had acknowledged.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -68,7 +68,8 @@ fn write_until_killed(folder: &Path) {
             writers.spawn(async move {
                 for number in (writer..).step_by(20) {
                     set(&database, number).await.unwrap();
-                    println!("{ACKNOWLEDGED}{number}");
+                    let line = format!("{ACKNOWLEDGED}{number}\n");
+                    std::io::stdout().write_all(line.as_bytes()).unwrap();
                 }
             });
         }
