@@ -4,6 +4,7 @@ use contracts::clients::ClientError;
 use contracts::{Amount, DepositId, UserId};
 use storage::StoreError;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::Wallet;
 use super::carry::carry;
@@ -69,13 +70,13 @@ pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Dep
         None => return Err(StoreError::Unavailable("the store did not answer for the deposit".to_owned()).into()),
     };
     if deposit.status == DepositStatus::Pending {
-        let patience = wallet.ports.settings.hold_wait;
+        let deadline = Instant::now() + wallet.ports.settings.hold_wait;
         if replayed {
             // The first request may have died before the ledger was asked.
             let posting = Command::Post(deposit_posting(&deposit));
-            let _ = tokio::time::timeout(patience, carry(wallet, vec![posting])).await;
+            let _ = tokio::time::timeout_at(deadline, carry(wallet, vec![posting])).await;
         }
-        if seat.wait(patience).await.is_some() {
+        if seat.wait(deadline).await.is_some() {
             deposit.status = DepositStatus::Booked;
         }
     }

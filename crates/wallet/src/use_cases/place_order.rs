@@ -9,6 +9,7 @@ use contracts::clients::ClientError;
 use contracts::{OrderId, UserId};
 use storage::StoreError;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::admit::Place;
 use super::carry::carry;
@@ -94,10 +95,11 @@ pub(crate) async fn place_order(
         None => return Err(StoreError::Unavailable("the store did not answer for the order".to_owned()).into()),
     };
     let refused = if order.saga.state == OrderState::Created {
+        let deadline = Instant::now() + wallet.ports.settings.hold_wait;
         if replayed {
-            resume(wallet, &order).await;
+            resume(wallet, &order, deadline).await;
         }
-        match seat.wait(wallet.ports.settings.hold_wait).await {
+        match seat.wait(deadline).await {
             Some(HoldDecision::Held) => false,
             Some(HoldDecision::Refused) => true,
             None => refused_elsewhere(wallet, &order).await,
@@ -113,11 +115,10 @@ pub(crate) async fn place_order(
 }
 
 /// The first request may have died before its hold was asked for: then nobody would, until the sweep.
-async fn resume(wallet: &Wallet, order: &Order) {
+async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
     let hold = command(order, Effect::Hold);
-    let patience = wallet.ports.settings.hold_wait;
     // A ledger that does not answer costs no more than the wait; the order goes on without this request.
-    let _ = tokio::time::timeout(patience, carry(wallet, hold.into_iter().collect())).await;
+    let _ = tokio::time::timeout_at(deadline, carry(wallet, hold.into_iter().collect())).await;
 }
 
 /// Whether the hold was refused where this process cannot hear of it: by another process's dispatcher.

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Who waits for what. Clones are the same table.
 pub(crate) struct Waiters<K, V>(Arc<Mutex<Table<K, V>>>);
@@ -117,9 +117,9 @@ impl<K: Copy + Eq + Hash, V> Registration<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Seat<K, V> {
-    /// The decision; `None` when it is not taken within `patience`, or cannot be heard here.
-    pub(crate) async fn wait(&mut self, patience: Duration) -> Option<V> {
-        tokio::time::timeout(patience, &mut self.decision).await.ok()?.ok()
+    /// The decision; `None` when it is not taken until `deadline`, or cannot be heard here.
+    pub(crate) async fn wait(&mut self, deadline: Instant) -> Option<V> {
+        tokio::time::timeout_at(deadline, &mut self.decision).await.ok()?.ok()
     }
 }
 
@@ -143,7 +143,13 @@ impl<K: Copy + Eq + Hash, V> Drop for Seat<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn in_seconds(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn everybody_who_waits_for_a_key_hears_of_it_and_nobody_else() {
@@ -155,9 +161,9 @@ mod tests {
         of_bob.register(1);
         of_eve.register(2);
         waiters.decide(1, "held");
-        assert_eq!(ann.wait(Duration::from_secs(1)).await, Some("held"));
-        assert_eq!(bob.wait(Duration::from_secs(1)).await, Some("held"));
-        assert_eq!(eve.wait(Duration::from_secs(1)).await, None);
+        assert_eq!(ann.wait(in_seconds(1)).await, Some("held"));
+        assert_eq!(bob.wait(in_seconds(1)).await, Some("held"));
+        assert_eq!(eve.wait(in_seconds(1)).await, None);
     }
 
     #[test]
@@ -180,8 +186,8 @@ mod tests {
         let (mut second, mut of_second) = waiters.seat();
         of_first.register(1);
         of_second.register(1);
-        let started = tokio::time::Instant::now();
-        assert_eq!(second.wait(Duration::from_secs(2)).await, None::<()>);
+        let started = Instant::now();
+        assert_eq!(second.wait(in_seconds(2)).await, None::<()>);
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }

@@ -14,7 +14,7 @@ use wallet::domain::{Fact, replay};
 use wallet::ports::{NewDeposit, NewOrder};
 use wallet::store::sqlite::{SqliteWallet, audit};
 
-use crate::conformance::{self, Subject};
+use crate::conformance::Subject;
 use crate::samples::*;
 
 #[derive(Debug)]
@@ -67,16 +67,17 @@ fn subject() -> (TempDir, Subject) {
 }
 
 macro_rules! conforms {
-    ($($name:ident,)*) => {$(
+    ($suite:path: $($name:ident,)*) => {$(
         #[tokio::test]
         async fn $name() {
+            use $suite as suite;
             let (_folder, subject) = subject();
-            conformance::$name(subject).await;
+            suite::$name(subject).await;
         }
     )*};
 }
 
-conforms! {
+conforms! { crate::conformance:
     an_order_is_stored_with_its_log_and_the_command_of_its_hold,
     ids_ascend_in_the_order_of_creation,
     a_key_finds_its_order_again_and_only_for_its_user_and_request,
@@ -91,6 +92,9 @@ conforms! {
     a_user_lists_their_own_orders_newest_first,
     an_operator_finds_open_orders_by_state_and_age,
     dead_letters_are_taken,
+}
+
+conforms! { crate::conformance::deposits:
     a_deposit_is_pending_with_its_command_until_it_is_booked,
     deposits_have_keys_and_references_of_their_own,
     deposits_that_are_not_booked_are_claimed_when_due,
