@@ -34,12 +34,9 @@ impl Patient {
             return write;
         }
         let patience = self.patience;
-        ready!(
-            self.waiting
-                .get_or_insert_with(|| Box::pin(sleep(patience)))
-                .as_mut()
-                .poll(cx)
-        );
+        // sleep: the bound itself; a write that gets on ends it at once.
+        let begin = || Box::pin(sleep(patience));
+        ready!(self.waiting.get_or_insert_with(begin).as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the peer takes nothing of the answer",

@@ -140,6 +140,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted");
+                // sleep: nothing tells when a file descriptor is free again, and asking at once would spin.
                 tokio::time::sleep(ACCEPT_REST).await;
             }
         }

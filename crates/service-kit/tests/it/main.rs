@@ -15,6 +15,7 @@ mod problems;
 mod rate_limits;
 mod references;
 mod settings;
+mod settings_secrets;
 mod shutdown;
 mod support;
 mod telemetry;
