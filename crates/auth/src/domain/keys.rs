@@ -124,9 +124,15 @@ pub fn plan(keys: &[KeyRecord], wish: Wish, fresh: KeyRecord, rules: KeyRules, n
     if kept.len() >= MAX_KEYS {
         return nothing(Change::TooMany, forget);
     }
+    // Later than its predecessor in any case, also where clocks differ or were set back: the order in which keys were
+    // made is the order in which they sign.
+    let made_at = now.max(later(newest.created_at, Duration::from_micros(1)));
     Plan {
-        retire: Some((newest.kid.clone(), later(now, PUBLISH_AHEAD))),
-        insert: Some(fresh),
+        retire: Some((newest.kid.clone(), later(made_at, PUBLISH_AHEAD))),
+        insert: Some(KeyRecord {
+            created_at: made_at,
+            ..fresh
+        }),
         ..nothing(Change::Rotated, forget)
     }
 }

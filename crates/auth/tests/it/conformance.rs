@@ -1,0 +1,45 @@
+//! What every adapter of the stores must do. Each suite is a function over the port; here they run on SQLite.
+
+mod failures;
+mod keys;
+mod users;
+
+use std::sync::Arc;
+
+use auth::store::sqlite::SqliteAuth;
+
+use crate::given::open;
+
+macro_rules! on_sqlite {
+    ($($suite:ident: $($promise:ident)+;)+) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    let folder = tempfile::tempdir().unwrap();
+                    let store = super::SqliteAuth::new(super::open(folder.path()));
+                    super::$suite::$promise(super::Arc::new(store)).await;
+                }
+            )+)+
+        }
+    };
+}
+
+on_sqlite! {
+    users:
+        the_first_person_is_user_2_even_before_the_hot_wallet_is_there
+        the_hot_wallet_is_user_1_once_and_has_no_credentials
+        names_and_addresses_are_unique_whatever_their_case
+        a_refused_user_leaves_no_trace
+        a_user_is_read_as_registered_and_credentials_by_lower_case_name
+        of_fifty_who_want_one_name_at_once_one_gets_it;
+    keys:
+        the_first_to_ask_makes_the_key_and_all_others_get_it
+        an_old_key_is_replaced_once_however_many_look
+        a_retired_key_goes_after_its_last_token
+        keys_are_bounded;
+    failures:
+        the_account_closes_at_the_limit_and_opens_after_the_window
+        a_success_forgets_failures_and_accounts_do_not_share_them
+        at_once_no_more_than_the_limit_are_told;
+}
