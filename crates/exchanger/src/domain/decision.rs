@@ -28,7 +28,8 @@ const MAX_REASON: usize = 200;
 pub struct Rules {
     /// How long an order may live at the venue, from when it is stored. Shorter than a worker's lease.
     pub order_life: Duration,
-    /// The least that must be left of an order's life when it is sent; below that it gets a new expiry first.
+    /// The least that must be left of an order's life when it is sent; below that it gets a new expiry first. Counts as
+    /// half of `order_life` at most, and must be shorter than a worker's lease.
     pub shortest_life: Duration,
     /// How long after its expiry an order the venue had accepted may still be invisible: the engine's own time-out.
     pub engine_timeout: Duration,
@@ -67,6 +68,11 @@ impl Rules {
     #[must_use]
     pub fn proof_of_absence(&self, expires_at: Timestamp) -> Timestamp {
         later(later(expires_at, self.engine_timeout), self.clock_skew)
+    }
+
+    /// An order could never be sent if it had to live longer than it may.
+    fn least_life(&self) -> Duration {
+        self.shortest_life.min(self.order_life / 2)
     }
 
     /// The pause before question number `tries` (from 0), without jitter.
@@ -198,7 +204,7 @@ fn send(
     now: Timestamp,
     rules: &Rules,
 ) -> Result<Plan, Violation> {
-    if attempt.expires_at <= claim.lease_until && until(now, attempt.expires_at) >= rules.shortest_life {
+    if attempt.expires_at <= claim.lease_until && is_alive(now, attempt.expires_at, rules) {
         return Ok(Plan::Place(VenueOrder {
             client_order_id: attempt.client_order_id,
             side: if command.compensate {
@@ -223,8 +229,11 @@ fn send(
 /// When an order sent now expires: within the lease, or not at all.
 fn expiry(claim: Claim, now: Timestamp, rules: &Rules) -> Option<Timestamp> {
     let expires_at = later(now, rules.order_life).min(claim.lease_until);
-    let life = until(now, expires_at);
-    (!life.is_zero() && life >= rules.shortest_life).then_some(expires_at)
+    is_alive(now, expires_at, rules).then_some(expires_at)
+}
+
+fn is_alive(now: Timestamp, expires_at: Timestamp, rules: &Rules) -> bool {
+    expires_at > now && until(now, expires_at) >= rules.least_life()
 }
 
 fn next_attempt(progress: &Progress, last: &Attempt, claim: Claim, now: Timestamp, rules: &Rules) -> Plan {

@@ -1,6 +1,8 @@
 //! Exchanger's tables on SQLite: the generic command store and outbox, nothing else. What is particular to exchanger is the
 //! JSON of its records, which `domain::progress` defines.
 
+pub mod audit;
+
 use contracts::ServiceName;
 use contracts::messages::Queue;
 use storage::commands::CommandTimes;

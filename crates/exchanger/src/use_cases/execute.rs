@@ -117,6 +117,8 @@ impl Execute {
                     });
                 }
                 Plan::Later(progress) => {
+                    let order = command.order_id;
+                    tracing::warn!(%order, "too little is left of the lease to send an order; is it longer than an order lives?");
                     let reason = "too little was left of the lease".to_owned();
                     return Ok(self.postponed(self.rules.first_pause, reason, Some(&progress)));
                 }

@@ -90,6 +90,16 @@ fn an_order_ends_before_the_claim_under_which_it_is_sent() {
 }
 
 #[test]
+fn knobs_that_contradict_each_other_do_not_keep_an_order_from_being_sent() {
+    let rules = Rules {
+        shortest_life: Duration::from_secs(60),
+        ..RULES
+    };
+    let sent = plan(&buy(1, "30"), &fresh(), claim(1, 30), at(0), &rules).unwrap();
+    assert!(matches!(sent, Plan::Place(_)), "{sent:?}");
+}
+
+#[test]
 fn only_final_answers_and_proof_close_an_attempt() {
     let proof = RULES.proof_of_absence(at(5));
     assert_eq!(proof, at(12));
