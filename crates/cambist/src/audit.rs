@@ -7,6 +7,7 @@
 
 mod deposits;
 mod hot_wallet;
+mod neighbours;
 mod nets;
 mod orders;
 mod report;

@@ -80,6 +80,13 @@ id!(
     DepositId
 );
 
+impl OrderId {
+    /// The first order's.
+    pub const FIRST: Self = Self(1);
+    /// Beyond every order's that there will ever be.
+    pub const LAST: Self = Self(i64::MAX);
+}
+
 impl UserId {
     /// The hot wallet: the house's own wallet, through which every trade passes. Nobody logs in as it.
     pub const HOT_WALLET: Self = Self(1);

@@ -8,11 +8,12 @@ use contracts::clients::Side;
 use contracts::ledger::{Leg, Origin, Owner};
 use contracts::{Amount, OrderId};
 use rusqlite::Connection;
-use wallet::domain::{Order, OrderState, replay};
+use wallet::domain::{Order, OrderState, Saga, replay};
 use wallet::store::sqlite::audit::{self as wallet_facts, OrderFacts};
 
 use super::PAGE;
 use super::hot_wallet::HotWallet;
+use super::neighbours::Neighbours;
 use super::nets::Nets;
 use super::report::Report;
 
@@ -34,16 +35,29 @@ pub(super) fn check(
             };
             booked.entry(id).or_default().push(transfer);
         }
+        let first = OrderId::try_new(from).unwrap_or(OrderId::FIRST);
+        let mut neighbours = Neighbours::read(snapshot, first, last.unwrap_or(OrderId::LAST))?;
         for facts in &orders {
             let transfers = booked.remove(&facts.order.id).unwrap_or_default();
-            for problem in problems(facts, &transfers) {
+            let problems = problems(facts, &transfers)
+                .into_iter()
+                .chain(neighbours.problems(&facts.order));
+            for problem in problems {
                 report.find(format!("order {}", facts.order.id), problem);
             }
+            report.untold += u64::from(neighbours.is_untold(&facts.order));
             report.orders.count(&facts.order.saga);
             hot_wallet.add(&Nets::of(&transfers));
         }
         for id in booked.into_keys() {
             report.find(format!("order {id}"), "has bookings, but there is no such order");
+        }
+        let known: Vec<OrderId> = orders.iter().map(|facts| facts.order.id).collect();
+        for id in neighbours.strangers(&known) {
+            report.find(
+                format!("order {id}"),
+                "is known to the other services, but there is no such order",
+            );
         }
         if last.is_none() {
             return Ok(());
@@ -59,6 +73,10 @@ fn problems(facts: &OrderFacts, booked: &[PostedTransfer]) -> Vec<String> {
     let mut problems = Vec::new();
     match replay(log) {
         Ok(saga) if saga == order.saga => {}
+        Ok(saga) if saga.state == order.saga.state => {
+            let fields = differing(&order.saga, &saga).join(", ");
+            problems.push(format!("is not what its log leads to; they differ in {fields}"));
+        }
         Ok(saga) => problems.push(format!("is {}, but its log leads to {}", order.saga.state, saga.state)),
         Err(error) => problems.push(format!("has a log that explains nothing: {error}")),
     }
@@ -83,6 +101,21 @@ fn problems(facts: &OrderFacts, booked: &[PostedTransfer]) -> Vec<String> {
         | OrderState::Stuck { .. } => in_flight_problem(&nets),
     });
     problems
+}
+
+/// What a row and its log tell differently of the same state.
+fn differing(row: &Saga, log: &Saga) -> Vec<&'static str> {
+    let fields = [
+        ("its definition", row.definition == log.definition),
+        ("what was ordered", row.terms == log.terms),
+        ("whether money is held", row.held == log.held),
+        ("what was traded", row.trade == log.trade),
+        ("the transaction on the chain", row.transaction == log.transaction),
+        ("refused releases", row.refusals == log.refusals),
+        ("why it fails", row.failure == log.failure),
+    ];
+    let different = fields.into_iter().filter(|(_, same)| !same);
+    different.map(|(field, _)| field).collect()
 }
 
 fn hold_problem(order: &Order, booked: &[PostedTransfer]) -> Option<String> {

@@ -65,6 +65,8 @@ pub struct Report {
     pub orders: OrderCounts,
     /// How many deposits were checked.
     pub deposits: u64,
+    /// How many orders have ended whose users' notifications are still on their way.
+    pub untold: u64,
     findings: Vec<Finding>,
     unlisted: u64,
 }
@@ -74,6 +76,7 @@ impl Report {
         let mut report = Self {
             orders: OrderCounts::default(),
             deposits: 0,
+            untold: 0,
             findings: Vec::new(),
             unlisted: books.unlisted,
             books,
@@ -129,6 +132,7 @@ impl Report {
             "orders": self.orders.states,
             "orders_in_flight": self.orders.in_flight,
             "orders_stuck": self.orders.stuck,
+            "notifications_on_their_way": self.untold,
             "totals": totals.collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "findings_not_listed": self.unlisted,
