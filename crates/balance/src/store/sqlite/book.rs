@@ -8,7 +8,7 @@ use storage::sqlite::{AmountBlob, micros};
 
 use super::read::{has_wallet, to_amount, to_owner};
 use super::statements::{
-    FIND_ACCOUNT, FIND_REFUSAL, FIND_TRANSFER, INSERT_ACCOUNT, INSERT_REFUSAL, INSERT_TRANSFER, UPDATE_ACCOUNT,
+    FIND_ACCOUNT, FIND_ENTRY, FIND_REFUSAL, INSERT_ACCOUNT, INSERT_REFUSAL, INSERT_TRANSFER, READ_ENTRY, UPDATE_ACCOUNT,
 };
 use crate::domain::{AccountAfter, Batch, Decision, View, decide};
 
@@ -27,15 +27,17 @@ fn load(tx: &Connection, batch: &Batch<'_>) -> rusqlite::Result<(View, Vec<Optio
         balances: Vec::with_capacity(batch.accounts().len()),
         ..View::default()
     };
-    let mut find_transfer = tx.prepare_cached(FIND_TRANSFER)?;
-    let mut find_refusal = tx.prepare_cached(FIND_REFUSAL)?;
+    let mut find_entry = tx.prepare_cached(FIND_ENTRY)?;
     for id in batch.ids() {
         let (kind, number) = id.origin.parts();
         let name = params![kind, number, id.leg.number()];
-        if let Some(transfer) = find_transfer.query_row(name, |row| to_transfer(*id, row)).optional()? {
-            view.booked.insert(*id, transfer);
+        if let Some(entry) = find_entry.query_row(name, |row| row.get(0)).optional()? {
+            view.booked.insert(*id, read_entry(tx, *id, entry)?);
         } else if id.leg == Leg::Hold
-            && let Some(hold) = find_refusal.query_row(name, |row| to_transfer(*id, row)).optional()?
+            && let Some(hold) = tx
+                .prepare_cached(FIND_REFUSAL)?
+                .query_row(name, |row| to_transfer(*id, row))
+                .optional()?
         {
             view.refused_holds.insert(*id, hold);
         }
@@ -121,9 +123,16 @@ fn write_accounts(
 /// A booked transfer by its name.
 pub(super) fn find_transfer(tx: &Connection, id: TransferId) -> rusqlite::Result<Option<Transfer>> {
     let (kind, number) = id.origin.parts();
-    tx.prepare_cached(FIND_TRANSFER)?
-        .query_row(params![kind, number, id.leg.number()], |row| to_transfer(id, row))
-        .optional()
+    tx.prepare_cached(FIND_ENTRY)?
+        .query_row(params![kind, number, id.leg.number()], |row| row.get(0))
+        .optional()?
+        .map(|entry| read_entry(tx, id, entry))
+        .transpose()
+}
+
+fn read_entry(tx: &Connection, id: TransferId, entry: i64) -> rusqlite::Result<Transfer> {
+    tx.prepare_cached(READ_ENTRY)?
+        .query_row([entry], |row| to_transfer(id, row))
 }
 
 /// The content of a transfer: debit, credit, asset, amount, reason, actor.

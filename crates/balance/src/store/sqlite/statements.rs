@@ -19,12 +19,16 @@ pub(super) const INSERT_ACCOUNT: &str = "INSERT INTO balance_accounts (owner, as
 /// An account's new balance.
 pub(super) const UPDATE_ACCOUNT: &str = "UPDATE balance_accounts SET balance = ?2 WHERE id = ?1";
 
-/// A transfer by its name. Where there is none, which is the usual case, the accounts are not looked at.
-pub(super) const FIND_TRANSFER: &str = "SELECT d.owner, c.owner, d.asset, t.amount, t.reason, t.actor
+/// The entry of a transfer's name. Usually there is none, and to find that out only the index is opened.
+pub(super) const FIND_ENTRY: &str =
+    "SELECT entry_id FROM balance_transfers WHERE origin_kind = ?1 AND origin_id = ?2 AND leg = ?3";
+
+/// The content of an entry.
+pub(super) const READ_ENTRY: &str = "SELECT d.owner, c.owner, d.asset, t.amount, t.reason, t.actor
      FROM balance_transfers t
      JOIN balance_accounts d ON d.id = t.debit_account
      JOIN balance_accounts c ON c.id = t.credit_account
-     WHERE t.origin_kind = ?1 AND t.origin_id = ?2 AND t.leg = ?3";
+     WHERE t.entry_id = ?1";
 
 /// A new transfer.
 pub(super) const INSERT_TRANSFER: &str = "INSERT INTO balance_transfers
@@ -90,7 +94,8 @@ mod tests {
             ACCOUNTS_OF,
             INSERT_ACCOUNT,
             UPDATE_ACCOUNT,
-            FIND_TRANSFER,
+            FIND_ENTRY,
+            READ_ENTRY,
             INSERT_TRANSFER,
             FIND_REFUSAL,
             INSERT_REFUSAL,
