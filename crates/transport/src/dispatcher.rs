@@ -147,6 +147,7 @@ impl Dispatcher {
         let (mut rows, mut writers) = (Vec::new(), true);
         loop {
             let taken = tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = tasks.join_next() => {
                     tracing::error!("a part of the dispatcher ended early");

@@ -90,6 +90,7 @@ impl Lane {
             };
             let mut batch = Vec::new();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 taken = rows.recv_many(&mut batch, MAX_ROWS) => if taken == 0 { break },
             }

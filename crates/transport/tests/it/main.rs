@@ -1,0 +1,12 @@
+//! How work travels, over real stores: nothing is lost but time, whoever dies, hangs or panics.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
+
+mod command_worker;
+mod couriers;
+mod dispatcher;
+mod given;
+mod handlers;
+mod local;
+mod watched;
+mod worker_shutdown;
