@@ -57,7 +57,7 @@ impl Service {
     }
 
     /// Starts the dispatcher of this service's outbox, whose rows arrive by `committed`, on `shutdown`.
-    pub fn start_dispatcher(&self, shutdown: &Shutdown, committed: OutboxRows) {
+    pub fn start_dispatcher(&self, committed: OutboxRows, shutdown: &Shutdown) {
         let parts = &self.0.dependencies;
         let courier = |queue| -> (Destination, Arc<dyn Courier>) {
             let transport = Arc::clone(&parts.transport);

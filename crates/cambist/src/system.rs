@@ -14,7 +14,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use axum::Router;
 use bc_gateway::Custody;
-use contracts::messages::Queue;
 use contracts::{Clock, Entropy, ServiceName};
 use service_kit::auth::TokenVerifier;
 use service_kit::http::RateLimit;
@@ -23,7 +22,7 @@ use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use storage::commands::CommandStore;
 use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox};
+use storage::sqlite::{Database, OpenError, Options, OutboxRows, SqliteOutbox};
 use transport::local::LocalTransport;
 use transport::queue::Transport;
 
@@ -194,23 +193,13 @@ impl System {
             settings: translate::exchanger(&settings),
         });
 
-        let (transfer_outbox, transfer_rows) = SqliteOutbox::new(ServiceName::BcGateway, database.clone(), capacity);
-        let transfers = SqliteCommands::new(
-            ServiceName::BcGateway,
-            database.clone(),
-            transfer_outbox.clone(),
-            Queue::BcgatewayOrders,
-            Some(Queue::SagaSteps),
-            times,
-        );
-        let transfer_commands: Arc<dyn CommandStore> = Arc::new(transfers.clone());
+        let (transfers, transfer_rows) =
+            bc_gateway::store::sqlite::SqliteBcGateway::new(database.clone(), times, capacity);
+        let transfer_commands: Arc<dyn CommandStore> = Arc::new(transfers.commands);
         let bc_gateway = bc_gateway::Service::new(bc_gateway::Dependencies {
             commands: Arc::clone(&transfer_commands),
-            transfers: Arc::new(bc_gateway::store::sqlite::SqliteTransfers::new(
-                database.clone(),
-                transfers,
-            )),
-            outbox: Arc::new(transfer_outbox),
+            transfers: Arc::new(transfers.transfers),
+            outbox: Arc::new(transfers.outbox),
             balance: balance.client(),
             chain: outside.chain,
             custody,
@@ -306,12 +295,12 @@ impl System {
         self.auth.start(shutdown);
         self.exchanger.start_dispatcher(self.committed.exchanger, shutdown);
         self.exchanger.start_worker(shutdown);
-        self.bc_gateway.start_dispatcher(shutdown, self.committed.bc_gateway);
+        self.bc_gateway.start_dispatcher(self.committed.bc_gateway, shutdown);
         self.bc_gateway.start_worker(shutdown).await?;
         self.notification
             .start_dispatcher(self.committed.notification, shutdown);
         self.notification.start_worker(shutdown);
-        self.wallet.start_dispatcher(shutdown, self.committed.wallet);
+        self.wallet.start_dispatcher(self.committed.wallet, shutdown);
         self.wallet.start_worker(shutdown);
 
         let public = Router::new()

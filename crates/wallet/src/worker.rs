@@ -36,7 +36,7 @@ impl Service {
 
     /// Starts the dispatcher of the outbox whose rows arrive by `committed`: the way to the ledger, the exchanger, the
     /// gateway and the notifications. It ends with `shutdown`, after the deliveries that are under way.
-    pub fn start_dispatcher(&self, shutdown: &Shutdown, committed: mpsc::Receiver<OutboxRow>) {
+    pub fn start_dispatcher(&self, committed: mpsc::Receiver<OutboxRow>, shutdown: &Shutdown) {
         let ports = &self.wallet.ports;
         let courier = |service| -> (Destination, Arc<dyn Courier>) {
             let wallet = Arc::clone(&self.wallet);

@@ -6,18 +6,55 @@ mod coins;
 mod statements;
 
 use async_trait::async_trait;
-use contracts::{OrderId, UserId};
+use contracts::messages::Queue;
+use contracts::{OrderId, ServiceName, UserId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use storage::StoreError;
-use storage::commands::{CommandKey, Fencing};
-use storage::sqlite::{AmountBlob, Database, SqliteCommands, Tx, micros};
+use storage::commands::{CommandKey, CommandTimes, Fencing};
+use storage::sqlite::{AmountBlob, Database, OutboxRows, SqliteCommands, SqliteOutbox, Tx, micros};
 
 use self::statements::{amount, bad, nonce_from, user_from};
 use crate::ports::{
     Address, Commitment, CountedCoins, NewSweep, OpenSweep, Party, SignedBatch, SignedCommand, SignedTransfer,
     StoredTransfer, TransferStore,
 };
+
+/// The stores of `bc_gateway` on SQLite.
+#[derive(Clone)]
+pub struct SqliteBcGateway {
+    /// The commands.
+    pub commands: SqliteCommands,
+    /// What is signed for them.
+    pub transfers: SqliteTransfers,
+    /// The outbox they publish through: wake-ups for the worker, results for the sagas.
+    pub outbox: SqliteOutbox,
+}
+
+impl SqliteBcGateway {
+    /// The stores in `database`, which has [`crate::migrations`] applied, and the outbox rows that leave it after each
+    /// commit, for [`crate::Service::start_dispatcher`]; at most `capacity` of those wait, the others are found in the
+    /// table.
+    #[must_use]
+    pub fn new(database: Database, times: CommandTimes, capacity: usize) -> (Self, OutboxRows) {
+        let (outbox, committed) = SqliteOutbox::new(ServiceName::BcGateway, database.clone(), capacity);
+        let commands = SqliteCommands::new(
+            ServiceName::BcGateway,
+            database.clone(),
+            outbox.clone(),
+            Queue::BcgatewayOrders,
+            Some(Queue::SagaSteps),
+            times,
+        );
+        let transfers = SqliteTransfers::new(database, commands.clone());
+        let stores = Self {
+            commands,
+            transfers,
+            outbox,
+        };
+        (stores, committed)
+    }
+}
 
 /// The transfers of this service on SQLite.
 #[derive(Clone)]

@@ -41,7 +41,7 @@ async fn fifty_withdrawals_go_through_the_running_service_and_their_results_are_
         .await
         .unwrap();
     let World { ledger, rows, .. } = world;
-    service.start_dispatcher(&shutdown, rows);
+    service.start_dispatcher(rows, &shutdown);
     let mut done = std::collections::BTreeSet::new();
     while done.len() < 50 {
         let deliveries = tokio::time::timeout(Duration::from_secs(60), results.receive(100))

@@ -156,7 +156,7 @@ impl World {
     pub(crate) fn wake(&mut self) {
         let process = self.process.as_mut().unwrap();
         let rows = process.rows.take().unwrap();
-        process.service.start_dispatcher(&process.shutdown, rows);
+        process.service.start_dispatcher(rows, &process.shutdown);
         process.service.start_worker(&process.shutdown);
     }
 
