@@ -53,8 +53,8 @@ impl SqliteCommands {
         }
     }
 
-    /// [`CommandStore::checkpoint`] inside a transaction of the service's own store, for what must be stored
-    /// together with the progress.
+    /// [`CommandStore::checkpoint`](crate::commands::CommandStore::checkpoint) inside a transaction of the service's own
+    /// store, for what must be stored together with the progress.
     ///
     /// # Errors
     /// What SQLite says; the whole job is rolled back then.
