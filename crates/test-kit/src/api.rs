@@ -19,7 +19,9 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: http::HeaderMap,
-    /// The body; `null` when it was empty or no JSON.
+    /// The body, character by character: numbers can be compared as they were written.
+    pub text: String,
+    /// The body as JSON; `null` when it was empty or no JSON.
     pub body: Value,
 }
 
@@ -28,6 +30,28 @@ impl Answer {
     #[must_use]
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it is the answer of an earlier request with the same idempotency key.
+    #[must_use]
+    pub fn replayed(&self) -> bool {
+        self.headers
+            .get("idempotency-replayed")
+            .is_some_and(|value| value == "true")
+    }
+
+    /// Makes sure that this is a refusal as every refusal should look (RFC 9457), with this status and code.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.code()), (status, code), "{self:?}");
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(self.body["type"], format!("urn:cambist:problem:{code}"), "{self:?}");
+        assert_eq!(self.body["status"], status, "{self:?}");
+        let title = self.body["title"].as_str();
+        assert!(title.is_some_and(|title| !title.is_empty()), "{self:?}");
     }
 }
 
@@ -56,7 +80,6 @@ impl Api {
     }
 
     /// A request to `path`, to be dressed and sent.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }
@@ -68,15 +91,21 @@ impl Api {
     pub async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
-        Ok(Answer { status, headers, body })
+        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer {
+            status,
+            headers,
+            text,
+            body,
+        })
     }
 
-    /// Registers and logs in a user with a wallet. `name` is unique for each test's system.
+    /// Registers and logs in a user, who has no wallet yet. `name` is unique for each test's system.
     ///
     /// # Panics
     /// When any of that fails: the scene is not set.
-    pub async fn given_a_user(&self, name: &str) -> User {
+    pub async fn given_a_registered(&self, name: &str) -> User {
         let registered = self
             .send(self.request(Method::POST, "/register").json(&json!({
                 "username": name, "first_name": "Ada", "last_name": "Lovelace",
@@ -85,13 +114,20 @@ impl Api {
             .await
             .expect("registering is answered");
         assert_eq!(registered.status, 201, "{registered:?}");
-        let id = registered.body["id"].as_i64().expect("a user's id");
-        let user = User {
+        User {
             api: self.clone(),
-            id,
+            id: registered.body["id"].as_i64().expect("a user's id"),
             token: self.log_in(name).await,
-        };
-        let opened = user.post(&format!("/wallet/{id}"), None, None).await;
+        }
+    }
+
+    /// A user with an empty wallet.
+    ///
+    /// # Panics
+    /// When any of that fails.
+    pub async fn given_a_user(&self, name: &str) -> User {
+        let user = self.given_a_registered(name).await;
+        let opened = user.post(&format!("/wallet/{}", user.id), None, None).await;
         assert_eq!(opened.status, 201, "{opened:?}");
         user
     }
@@ -241,6 +277,41 @@ impl User {
                 .to_owned()
         };
         (of("USD"), of("BTC"))
+    }
+
+    /// Every item of a list, page after page.
+    ///
+    /// # Panics
+    /// When there is no such list, or its pages do not end.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..1_000 {
+            let page = self.get(&format!("{path}?limit=100{cursor}")).await;
+            assert_eq!(page.status, 200, "{page:?}");
+            items.extend(page.body["items"].as_array().expect("items").iter().cloned());
+            match page.body["next_cursor"].as_i64() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return items,
+            }
+        }
+        panic!("the pages of {path} do not end");
+    }
+
+    /// All orders, newest first.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub async fn orders(&self) -> Vec<Value> {
+        self.list(&format!("/orders/{}", self.id)).await
+    }
+
+    /// The whole statement of the wallet, newest first.
+    ///
+    /// # Panics
+    /// When it cannot be listed.
+    pub async fn statement(&self) -> Vec<Value> {
+        self.list(&format!("/wallet/{}/transactions", self.id)).await
     }
 
     /// One order.

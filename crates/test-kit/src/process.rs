@@ -1,5 +1,7 @@
 //! The real program as a child process, on ports and in a folder of its own; to be killed at will.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -71,33 +73,43 @@ impl Program {
     /// # Panics
     /// When it does not start.
     pub async fn up(&self) -> Running {
-        let mut child = self
+        self.start().listening().await
+    }
+
+    /// Starts `cambist up` and waits for nothing.
+    ///
+    /// # Panics
+    /// When there is no such program.
+    #[must_use]
+    pub fn start(&self) -> Starting {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file());
+        let child = self
             .command(&["up"])
             .stdout(Stdio::piped())
+            .stderr(log.expect("a file for the log can be made"))
             .spawn()
             .expect("the program can be started");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let mut addresses = Vec::new();
-        let listening = timeout(START, async {
-            while addresses.len() < 2 {
-                let line = lines
-                    .next_line()
-                    .await
-                    .expect("its output can be read")
-                    .expect("it says where it listens");
-                addresses.extend(address_in(&line));
-            }
-        });
-        listening.await.expect("it starts in time");
-        let [public, internal] = [addresses[0].clone(), addresses[1].clone()];
-        // The rest of what it prints has to go somewhere.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Running {
+        Starting {
             child,
-            api: Api::new(public),
-            internal,
-            folder: self.folder.clone(),
+            program: self.clone(),
         }
+    }
+
+    /// What every `up` in this folder has logged so far.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        match std::fs::read(self.log_file()) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => panic!("the log: {error}"),
+        }
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("cambist.log")
     }
 
     /// Runs a command to its end: (exit code, standard output, standard error).
@@ -117,6 +129,51 @@ fn address_in(line: &str) -> Option<String> {
         .find(|word| word.starts_with("http://127.0.0.1:"))?;
     // A line of curl names a path; the two lines that tell the addresses do not.
     (!address["http://".len()..].contains('/')).then(|| address.to_owned())
+}
+
+/// A `cambist up` that may not listen yet. Killed when dropped.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    program: Program,
+}
+
+impl Starting {
+    /// Waits until it listens.
+    ///
+    /// # Panics
+    /// When it ends before that, or takes too long.
+    pub async fn listening(mut self) -> Running {
+        let mut lines = BufReader::new(self.child.stdout.take().expect("piped")).lines();
+        let mut addresses = Vec::new();
+        let listening = timeout(START, async {
+            while addresses.len() < 2 {
+                let line = lines.next_line().await.expect("its output can be read");
+                let line = line.unwrap_or_else(|| panic!("it ended at its start:\n{}", self.program.log()));
+                addresses.extend(address_in(&line));
+            }
+        });
+        if listening.await.is_err() {
+            panic!("it does not listen after {START:?}:\n{}", self.program.log());
+        }
+        let [public, internal] = [addresses[0].clone(), addresses[1].clone()];
+        // The rest of what it prints has to go somewhere.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Running {
+            child: self.child,
+            api: Api::new(public),
+            internal,
+            folder: self.program.folder,
+        }
+    }
+
+    /// SIGKILL, wherever it is.
+    ///
+    /// # Panics
+    /// When the operating system refuses.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
 }
 
 /// A running `cambist up`. Killed when dropped.
@@ -139,11 +196,11 @@ impl Running {
         self.child.kill().await.expect("a child can be killed");
     }
 
-    /// SIGTERM, and its exit code.
+    /// SIGTERM: it is asked to stop.
     ///
     /// # Panics
-    /// When the signal cannot be sent or the process does not end within half a minute.
-    pub async fn terminate(mut self) -> Option<i32> {
+    /// When the signal cannot be sent.
+    pub async fn ask_to_stop(&self) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &id])
@@ -151,6 +208,14 @@ impl Running {
             .await
             .expect("kill(1) exists");
         assert!(sent.success());
+    }
+
+    /// SIGTERM, and its exit code.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent or the process does not end within half a minute.
+    pub async fn terminate(mut self) -> Option<i32> {
+        self.ask_to_stop().await;
         timeout(START, self.child.wait())
             .await
             .expect("it ends in time")
