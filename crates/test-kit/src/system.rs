@@ -1,28 +1,40 @@
 //! The whole system inside the test's own process: real HTTP, real database, and a venue and a chain that do as told.
 //!
-//! It is what `cambist up` assembles, with three differences: the venue's and the chain's manners are scripted, patience
-//! is short, so that a test of a time-out takes milliseconds, and nothing of it is logged.
+//! It is what `cambist up` assembles, with three differences: the venue's and the chain's manners are scripted, what is
+//! due is looked for often, so that a test of a lost answer takes milliseconds, and nothing of it is logged.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use balance::store::sqlite::audit::balances_of;
 use bc_gateway::Custody;
 use bc_gateway::chain::simulated::{ScriptedManners as ChainManners, SimulatedChain};
+use bc_gateway::ports::Chain as _;
 use cambist::audit::{Report, audit};
 use cambist::system::{Listening, Outside, Parts, System, establish_hot_wallet, open_database};
-use contracts::{Amount, Asset, Clock, Entropy, SystemClock, SystemEntropy, UserId};
+use contracts::ledger::Owner;
+use contracts::{Amount, Asset, Clock, Entropy, ServiceName, SystemClock, SystemEntropy, UserId};
 use exchanger::ports::VenueName;
-use exchanger::venue::simulated::{Conduct, Market, ScriptedManners as VenueManners, SimulatedVenue};
+use exchanger::venue::simulated::{Conduct, Execution, Market, ScriptedManners as VenueManners, SimulatedVenue};
+use http::Method;
 use notification::mailer::EmlMailer;
 use service_kit::internal::{Caller, InternalTokens};
 use service_kit::settings::{Gathered, Secret, Settings};
 use service_kit::shutdown::Shutdown;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
-use crate::api::Api;
+use crate::api::{Answer, Api};
 
 /// The token with which tests call the internal listener.
-pub const OPERATOR_TOKEN: &str = "a token that only tests know";
+pub const OPERATOR_TOKEN: &str = "a-token-that-only-tests-know";
+
+/// The token with which a test calls the internal listener as this service.
+#[must_use]
+pub fn service_token(service: ServiceName) -> String {
+    format!("a-token-of-{service}-that-only-tests-know")
+}
 
 const SEED: &[u8] = b"a seed that only tests know, of 32 bytes or more";
 
@@ -41,12 +53,8 @@ impl Default for Scene {
             ("deposits", "self"),
             ("requests_per_minute", "0"),
             ("sweep_interval", "50ms"),
-            ("venue_expiry", "300ms"),
-            ("venue_timeout", "200ms"),
-            ("venue_skew", "50ms"),
-            ("venue_engine_timeout", "150ms"),
-            ("command_lease", "2s"),
-            ("stuck_after", "1500ms"),
+            // A busy machine must not change what happens: whoever waits for a decision waits until it is taken.
+            ("hold_wait", "9s"),
         ];
         Self {
             settings: settings
@@ -63,6 +71,22 @@ impl Scene {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// An order at the venue lives for less than a second, so that proof of its absence comes soon.
+    #[must_use]
+    pub fn with_short_orders(self) -> Self {
+        self.with("venue_expiry", "800ms")
+            .with("venue_timeout", "300ms")
+            .with("venue_engine_timeout", "50ms")
+            .with("venue_skew", "50ms")
+            .with("command_lease", "3s")
+    }
+
+    /// Half a second of silence outside is enough for an order to be stuck.
+    #[must_use]
+    pub fn with_little_patience(self) -> Self {
+        self.with("stuck_after", "500ms")
     }
 
     /// Another price, spread or fee at the venue.
@@ -114,7 +138,7 @@ impl TestSystem {
         let settings = settings(&scene, &folder);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let custody = Custody::try_new(SEED).expect("a long enough seed");
+        let custody = custody();
         let venue_manners = Arc::new(VenueManners::new(Conduct::Fill));
         let chain_manners = Arc::new(ChainManners::new());
         let data = folder.path();
@@ -149,14 +173,12 @@ impl TestSystem {
         establish_hot_wallet(&database, &settings, Arc::clone(&clock))
             .await
             .expect("a hot wallet");
-        let operator = (Caller::Operator("tests".to_owned()), Secret::new(OPERATOR_TOKEN));
-        let internal_tokens = InternalTokens::try_new([operator]).expect("one caller");
         let parts = Parts {
             settings,
             database,
             outside,
             custody,
-            internal_tokens,
+            internal_tokens: internal_tokens(),
             clock,
             entropy,
         };
@@ -176,7 +198,7 @@ impl TestSystem {
         }
     }
 
-    /// Stops cleanly and starts again on the same data. The manners are those of a new start.
+    /// Stops cleanly and starts again on the same data. The manners and the market are those of a new start.
     ///
     /// # Panics
     /// When it does not stop or start.
@@ -190,11 +212,8 @@ impl TestSystem {
             ..
         } = self;
         running.0.request();
-        running
-            .0
-            .wait(std::time::Duration::from_secs(10))
-            .await
-            .expect("a clean end");
+        let ended = running.0.wait(Duration::from_secs(10)).await;
+        ended.expect("a clean end");
         drop((venue, chain));
         Self::start_in(scene, folder).await
     }
@@ -205,22 +224,87 @@ impl TestSystem {
         self.folder.path().to_owned()
     }
 
+    /// The books, orders and commands.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data().join("cambist.db")
+    }
+
+    /// Asks the internal side, as an operator. `path` begins with the service's name.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn operator(&self, method: Method, path: &str, body: Option<&str>) -> Answer {
+        let internal = Api::new(self.internal.clone());
+        let mut request = internal.request(method, path).bearer_auth(OPERATOR_TOKEN);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_owned());
+        }
+        internal.send(request).await.expect("the internal side answers")
+    }
+
     /// What the audit says right now.
     ///
     /// # Panics
     /// When the database cannot be audited.
     #[must_use]
     pub fn audit(&self) -> Report {
-        audit(&self.data().join("cambist.db"), |_| {}).expect("a database that can be read")
+        audit(&self.database(), |_| {}).expect("a database that can be read")
     }
 
-    /// Proves that the books balance and every order is explained.
+    /// Proves that the books balance and every order is explained, those in flight included.
     ///
     /// # Panics
     /// When not.
+    #[track_caller]
     pub fn assert_clean(&self) {
         let report = self.audit();
         assert!(report.is_clean(), "{report}");
+    }
+
+    /// Proves that besides, no order is in flight and the hot wallet holds what it was funded with and nothing else.
+    ///
+    /// # Panics
+    /// When not.
+    #[track_caller]
+    pub fn assert_at_rest(&self) {
+        let report = self.audit();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.orders.in_flight(), report.orders.stuck()), (0, 0), "{report}");
+        let hot_wallet = [Asset::USD, Asset::BTC].map(|asset| self.balance(&Owner::HotWallet, asset));
+        assert_eq!(hot_wallet, ["1000", "1000"], "{report}");
+    }
+
+    /// An account's balance in the books, as decimal text: for those that no user can read.
+    ///
+    /// # Panics
+    /// When the database cannot be read.
+    #[must_use]
+    pub fn balance(&self, owner: &Owner, asset: Asset) -> String {
+        let connection = storage::sqlite::reader(&self.database()).expect("a database");
+        let balances = balances_of(&connection, owner).expect("books that can be read");
+        let found = balances.into_iter().find(|amount| amount.asset() == asset);
+        found.unwrap_or(Amount::zero(asset)).to_string()
+    }
+
+    /// The confirmed coins at a user's address on the chain, as decimal text.
+    ///
+    /// # Panics
+    /// When the chain's books cannot be read.
+    pub async fn coins(&self, user: i64, asset: Asset) -> String {
+        let user = UserId::try_new(user).expect("a user's id");
+        let keys = custody().keys(SimulatedChain::NAME, user);
+        let coins = self.chain.coins(&self.chain.address(&keys), asset).await;
+        coins.expect("a chain that can be read").to_string()
+    }
+
+    /// What the venue has executed, by its own books.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn executions(&self) -> Vec<Execution> {
+        let executions = self.venue.executions(0, 1_000).await;
+        executions.expect("a venue that can be read")
     }
 
     /// The mail about an order, if there is one.
@@ -231,6 +315,36 @@ impl TestSystem {
     pub fn mail(&self, order_id: i64) -> Option<String> {
         let path = self.data().join("mail").join(format!("order-{order_id}.eml"));
         path.exists().then(|| std::fs::read_to_string(&path).expect("a mail"))
+    }
+
+    /// Waits for the mail about an order, a minute at most.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn mail_about(&self, order_id: i64) -> String {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(mail) = self.mail(order_id) {
+                return mail;
+            }
+            assert!(Instant::now() < give_up, "no mail about order {order_id}");
+            // sleep: a mail box is polled, as by whoever reads mail
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many mails there are.
+    ///
+    /// # Panics
+    /// When the folder cannot be read.
+    #[must_use]
+    pub fn mails(&self) -> usize {
+        let entries = std::fs::read_dir(self.data().join("mail")).expect("a folder for mail");
+        let finished = entries.filter(|entry| {
+            let name = entry.as_ref().expect("an entry").file_name();
+            name.to_string_lossy().starts_with("order-")
+        });
+        finished.count()
     }
 }
 
@@ -250,6 +364,16 @@ fn settings(scene: &Scene, folder: &TempDir) -> Settings {
         .chain(scene.settings.iter().cloned());
     let loaded = Gathered::new().with_flags(flags).and_then(Gathered::load);
     loaded.unwrap_or_else(|error| panic!("{error}")).settings
+}
+
+fn internal_tokens() -> InternalTokens {
+    let operator = (Caller::Operator("tests".to_owned()), Secret::new(OPERATOR_TOKEN));
+    let services = ServiceName::ALL.map(|service| (Caller::Service(service), Secret::new(&service_token(service))));
+    InternalTokens::try_new(services.into_iter().chain([operator])).expect("each has its own token")
+}
+
+fn custody() -> Custody {
+    Custody::try_new(SEED).expect("a long enough seed")
 }
 
 fn coins(text: &str, asset: Asset) -> Amount {
