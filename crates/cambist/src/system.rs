@@ -273,7 +273,8 @@ impl System {
         })
     }
 
-    /// Takes up what an earlier run left, starts workers and dispatchers on `shutdown`, and listens.
+    /// Takes up what an earlier run left, starts workers and dispatchers, and listens, until `shutdown`. Then workers and
+    /// dispatchers go on until the last request is answered: it may wait for what they do.
     ///
     /// # Errors
     /// A store that does not answer, a seed that made none of the stored addresses, an address in use.
@@ -292,16 +293,16 @@ impl System {
         // Bound before anything runs: a second process on the same ports ends without having done a thing.
         let sockets = listeners::bind(&self.settings).await?;
 
-        self.auth.start(shutdown);
-        self.exchanger.start_dispatcher(self.committed.exchanger, shutdown);
-        self.exchanger.start_worker(shutdown);
-        self.bc_gateway.start_dispatcher(self.committed.bc_gateway, shutdown);
-        self.bc_gateway.start_worker(shutdown).await?;
-        self.notification
-            .start_dispatcher(self.committed.notification, shutdown);
-        self.notification.start_worker(shutdown);
-        self.wallet.start_dispatcher(self.committed.wallet, shutdown);
-        self.wallet.start_worker(shutdown);
+        let work = Shutdown::new();
+        self.auth.start(&work);
+        self.exchanger.start_dispatcher(self.committed.exchanger, &work);
+        self.exchanger.start_worker(&work);
+        self.bc_gateway.start_dispatcher(self.committed.bc_gateway, &work);
+        self.bc_gateway.start_worker(&work).await?;
+        self.notification.start_dispatcher(self.committed.notification, &work);
+        self.notification.start_worker(&work);
+        self.wallet.start_dispatcher(self.committed.wallet, &work);
+        self.wallet.start_worker(&work);
 
         let public = Router::new()
             .merge(self.auth.public_routes())
@@ -314,13 +315,16 @@ impl System {
             .nest("/notification", self.notification.internal_routes())
             .nest("/wallet", self.wallet.internal_routes());
         let checks = readiness::checks(&self.database);
-        Ok(listeners::serve_on(
-            sockets,
-            &self.settings,
-            public,
-            internal,
-            checks,
-            shutdown,
-        ))
+        let (listening, served) = listeners::serve_on(sockets, &self.settings, public, internal, checks, shutdown);
+        let drain = self.settings.drain_timeout;
+        shutdown.spawn("work behind the listeners", async move {
+            tokio::select! {
+                () = served.cancelled() => work.request(),
+                // One of its tasks has broken: the process ends with it, and says which.
+                () = work.token().cancelled_owned() => {}
+            }
+            work.wait(drain).await
+        });
+        Ok(listening)
     }
 }

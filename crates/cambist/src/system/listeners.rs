@@ -11,6 +11,7 @@ use service_kit::problem::with_fallbacks;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// Where a running system listens.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +48,7 @@ async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("cannot listen on {address}; choose another with --{flag}, for example 127.0.0.1:0"))
 }
 
+/// Serves until `shutdown`. The token is cancelled when all requests that were taken are answered.
 pub(super) fn serve_on(
     sockets: Sockets,
     settings: &Settings,
@@ -54,21 +56,25 @@ pub(super) fn serve_on(
     internal: Router,
     checks: Vec<(&'static str, Arc<dyn Check>)>,
     shutdown: &Shutdown,
-) -> Listening {
+) -> (Listening, CancellationToken) {
     let limits = RequestLimits::from(settings);
     let probes = Probes::new(env!("CARGO_PKG_VERSION"), shutdown.token(), checks);
     let public = guard(with_fallbacks(public), limits);
     // Probes stay outside the guard: a full process is busy, not dead.
     let internal = guard(with_fallbacks(internal), limits).merge(probes.into_router());
+    let served = CancellationToken::new();
+    // Cancels when the last of them has ended, however it did.
+    let serving = Arc::new(served.clone().drop_guard());
     for (name, socket, router) in [
         ("public listener", sockets.public, public),
         ("internal listener", sockets.internal, internal),
     ] {
-        let (limits, stop) = (ServeLimits::from(settings), shutdown.token());
+        let (limits, stop, serving) = (ServeLimits::from(settings), shutdown.token(), Arc::clone(&serving));
         shutdown.spawn(name, async move {
             serve(socket, router, limits, stop).await;
+            drop(serving);
             Ok::<(), std::convert::Infallible>(())
         });
     }
-    sockets.addresses
+    (sockets.addresses, served)
 }

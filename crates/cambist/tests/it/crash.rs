@@ -238,7 +238,9 @@ async fn asked_to_stop_under_load_it_answers_what_it_took_and_goes_on_at_its_nex
     let seed = seed();
     let dice = Dice(SeededEntropy::new(seed));
     let folder = tempfile::tempdir().unwrap();
-    let program = in_bad_company(program(&folder), seed);
+    // Whoever waits for a hold is told as soon as that is decided, and does not hold up the end.
+    let hold_wait = Duration::from_secs(9);
+    let program = in_bad_company(program(&folder), seed).with("CAMBIST_HOLD_WAIT", "9s");
     let mut running = program.up().await;
     let users = given_users(&running.api, 4).await;
     let crowd = Crowd::new(users.values(), 4, seed);
@@ -249,6 +251,7 @@ async fn asked_to_stop_under_load_it_answers_what_it_took_and_goes_on_at_its_nex
         let asked = Instant::now();
         assert_eq!(running.terminate().await, Some(0), "{}", program.log());
         println!("stopped in {:?}", asked.elapsed());
+        assert!(asked.elapsed() < hold_wait, "{}", program.log());
         crowd.find_it_at(None);
         audited(&program).await;
         running = program.up().await;
