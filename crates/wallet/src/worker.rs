@@ -57,13 +57,9 @@ impl Service {
             entropy: Arc::clone(&ports.entropy),
             sweep_every: ports.settings.sweep_every,
         };
-        let (wallet, stop) = (Arc::clone(&self.wallet), shutdown.token());
+        let stop = shutdown.token();
         shutdown.spawn("wallet dispatcher", async move {
             dispatcher.run(committed, stop).await;
-            // Holds and bookings are not asked for here any more. Whoever waits for one would only delay the end; what
-            // is stored is the answer, and the next process goes on.
-            wallet.holds.close();
-            wallet.bookings.close();
             Ok::<(), Infallible>(())
         });
         if !ports.settings.single_process {

@@ -83,14 +83,6 @@ impl<K: Copy + Eq + Hash, V: Clone> Waiters<K, V> {
         }
     }
 
-    /// Sends everybody away, and whoever comes later: nothing is decided here any more.
-    pub(crate) fn close(&self) {
-        let mut table = self.table();
-        table.capacity = 0;
-        table.taken = 0;
-        table.seats.clear();
-    }
-
     /// How many seats are taken.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> usize {
@@ -125,7 +117,7 @@ impl<K: Copy + Eq + Hash, V> Registration<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Seat<K, V> {
-    /// The decision; `None` when it is not taken until `deadline`, or cannot be heard here (any more).
+    /// The decision; `None` when it is not taken until `deadline`, or cannot be heard here.
     pub(crate) async fn wait(&mut self, deadline: Instant) -> Option<V> {
         tokio::time::timeout_at(deadline, &mut self.decision).await.ok()?.ok()
     }
@@ -197,23 +189,5 @@ mod tests {
         let started = Instant::now();
         assert_eq!(second.wait(in_seconds(2)).await, None::<()>);
         assert_eq!(started.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_where_nothing_is_decided_any_more() {
-        let waiters = Waiters::new(8);
-        let (mut before, mut registration) = waiters.seat();
-        registration.register(1);
-        waiters.close();
-        let (mut after, mut registration) = waiters.seat();
-        registration.register(1);
-        waiters.decide(1, "held");
-        let started = Instant::now();
-        let deadline = started + Duration::from_secs(2);
-        assert_eq!(before.wait(deadline).await, None);
-        assert_eq!(after.wait(deadline).await, None);
-        assert_eq!(started.elapsed(), Duration::ZERO);
-        drop((before, after));
-        assert_eq!(waiters.taken(), 0);
     }
 }
