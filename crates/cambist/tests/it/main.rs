@@ -1,0 +1,17 @@
+//! The whole system from outside: real HTTP, a real database, and a world that behaves as the test says.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test or a helper that cannot set its scene has failed"
+)]
+
+mod audit;
+mod crash;
+mod ending;
+mod idempotency;
+mod program;
+mod races;
+mod refusals;
+mod restart;
+mod states;
+mod tour;
