@@ -61,12 +61,22 @@ impl Reckoning {
     }
 }
 
-/// Waits until every accepted order has ended and every deposit is booked; says how long that took.
+/// How long it took until everything had ended.
+#[derive(Debug, Clone)]
+pub struct LastEnd {
+    /// Since it was waited for.
+    pub after: Duration,
+    /// The order that kept everybody waiting longest, with its log; `None` when none did.
+    pub order: Option<Value>,
+}
+
+/// Waits until every accepted order has ended and every deposit is booked.
 ///
 /// # Panics
 /// When it takes longer than `within`: with the orders that are still pending.
-pub async fn all_ended(users: &BTreeMap<String, User>, deeds: &[Deed], within: Duration) -> Duration {
+pub async fn all_ended(users: &BTreeMap<String, User>, deeds: &[Deed], within: Duration) -> LastEnd {
     let began = Instant::now();
+    let mut last = None;
     for user in users.values() {
         let mut pending: Vec<i64> = user
             .orders()
@@ -86,6 +96,8 @@ pub async fn all_ended(users: &BTreeMap<String, User>, deeds: &[Deed], within: D
                 let order = user.order(order).await;
                 if is_pending(&order) {
                     still.push(order);
+                } else {
+                    last = Some(order);
                 }
             }
             if still.is_empty() && booked(user).await == deposits {
@@ -101,7 +113,10 @@ pub async fn all_ended(users: &BTreeMap<String, User>, deeds: &[Deed], within: D
             sleep(ASK_AGAIN).await;
         }
     }
-    began.elapsed()
+    LastEnd {
+        after: began.elapsed(),
+        order: last,
+    }
 }
 
 /// The deposits in a user's statement.

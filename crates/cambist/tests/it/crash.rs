@@ -143,17 +143,26 @@ async fn settle(
     let (deeds, tally) = crowd.deeds().await;
     let answered = began.elapsed();
     let users = log_in_again(&running.api, users).await;
-    let all_ended = all_ended(&users, &deeds, LIVENESS.saturating_sub(answered)).await;
+    let end = all_ended(&users, &deeds, LIVENESS.saturating_sub(answered)).await;
     let found = reckon(&users, &deeds, &its_terms(), &running.data().join("mail")).await;
+    println!("{} orders: {found:?}; {tally:?}", found.orders());
     println!(
-        "last answer after {answered:?}, last end {all_ended:?} later; {} orders: {found:?}; {tally:?}",
-        found.orders()
+        "last answer after {answered:?}, last end {:?} later: {}",
+        end.after,
+        story(end.order.as_ref())
     );
     audited_at_rest(program, &found).await;
     assert_eq!(running.terminate().await, Some(0), "{}", program.log());
     audited_at_rest(program, &found).await;
     assert_no_panic(program);
     (found, tally)
+}
+
+/// When an order came into which state.
+fn story(order: Option<&Value>) -> String {
+    let events = order.and_then(|order| order["events"].as_array()).into_iter().flatten();
+    let told = events.map(|event| format!("{} {} ({})", event["time"], event["to"], event["event"]["fact"]));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// Chance, to be repeated by its seed.
