@@ -73,6 +73,8 @@ pub struct Settings {
     pub max_in_flight: NonZeroUsize,
     /// How long a request waits for its order's hold, or its deposit's booking; 2 s by default.
     pub hold_wait: Duration,
+    /// How long an idempotency key is kept; 7 days by default.
+    pub key_lifetime: Duration,
     /// When a step is issued again; after 3 s, doubled up to 30 s, by default.
     pub pacing: Pacing,
     /// How often the sweep and the dispatcher look for what is due; 1 s by default, with jitter.
@@ -88,6 +90,7 @@ impl Default for Settings {
             deposits: Deposits::Operator,
             max_in_flight: const { NonZeroUsize::new(10_000).expect("not zero") },
             hold_wait: Duration::from_secs(2),
+            key_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
             pacing: Pacing {
                 first: Duration::from_secs(3),
                 longest: Duration::from_secs(30),

@@ -16,9 +16,6 @@ use crate::domain::{Deposit, Event, LogEntry, Order, OrderState, Stage, Terms, W
 /// The most items in one call.
 pub const MAX_BATCH: usize = 100;
 
-/// How long an idempotency key is kept.
-pub const KEY_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
 /// A client's name for a request, with what stands for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {

@@ -62,14 +62,13 @@ impl Service {
             dispatcher.run(committed, stop).await;
             Ok::<(), Infallible>(())
         });
-        if !ports.settings.single_process {
-            // Orders end in the worker's process, of which this one's gauge hears nothing.
-            let (wallet, stop) = (Arc::clone(&self.wallet), shutdown.token());
-            shutdown.spawn("wallet gauge", async move {
-                sweep::keep_count(&wallet, &stop).await;
-                Ok::<(), Infallible>(())
-            });
-        }
+        // Orders end in the worker's process, of which this one's gauge hears nothing; and where it is the same one, a
+        // caller that was cut off may have left a place taken.
+        let (wallet, stop) = (Arc::clone(&self.wallet), shutdown.token());
+        shutdown.spawn("wallet gauge", async move {
+            sweep::keep_count(&wallet, &stop).await;
+            Ok::<(), Infallible>(())
+        });
     }
 
     /// Starts the saga worker on `saga_steps` and the sweep. They end with `shutdown`, after what is under way.

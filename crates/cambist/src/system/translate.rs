@@ -51,6 +51,7 @@ pub(super) fn exchanger(settings: &Settings) -> exchanger::Settings {
             shortest_life: settings.venue_expiry / 2,
             engine_timeout: settings.venue_engine_timeout,
             clock_skew: settings.venue_skew,
+            max_attempts: settings.max_attempts.get(),
             max_reverse_attempts: settings.max_attempts.get(),
             ..exchanger::Rules::default()
         },
@@ -82,6 +83,7 @@ pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
         },
         max_in_flight: settings.max_in_flight,
         hold_wait: settings.hold_wait,
+        key_lifetime: settings.idempotency_retention,
         sweep_every: settings.sweep_interval,
         single_process: true,
         ..wallet::Settings::default()

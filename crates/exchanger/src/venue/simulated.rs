@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use contracts::{BasisPoints, Clock, ServiceName};
 use storage::StoreError;
 use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, Durability, OpenError, Options, migrate};
+use storage::sqlite::{Database, OpenError, Options, migrate};
 use thiserror::Error;
 
 pub use self::book::Execution;
@@ -69,13 +69,8 @@ impl SimulatedVenue {
         manners: Arc<dyn Manners>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenVenueError> {
-        let options = Options {
-            // A real venue's books do not hang on our power supply; these need to survive us only.
-            durability: Durability::ProcessCrash,
-            ..Options::default()
-        };
         let now = clock.now();
-        let database = Database::open(path, options, |connection| {
+        let database = Database::open(path, Options::default(), |connection| {
             // Numbered as exchanger's, but in a file of its own: these are not exchanger's tables.
             let schema = Migrations::new(ServiceName::Exchanger).then("simulated_venue", book::SCHEMA);
             migrate(connection, &[schema], now)

@@ -157,8 +157,9 @@ settings! {
         hold_wait: Duration = "2s";
         /// How long a worker owns a command before another may take it.
         command_lease: Duration = "30s";
-        /// How many times a step is tried before an operator is asked.
-        max_attempts: NonZeroU32 = "5";
+        /// How many orders a trade may send to the venue, each after proof that the one before was not executed, and how
+        /// many a reversal may send before an operator is asked.
+        max_attempts: NonZeroU32 = "3";
         /// How long an outside answer may be unknown before the order counts as stuck.
         stuck_after: Duration = "30s";
         /// How often a worker looks for unfinished rows of its own.
@@ -182,7 +183,7 @@ settings! {
         /// The simulated venue's fee, of the fiat side of a trade.
         venue_fee_bp: BasisPoints = "0";
         /// How long an order at the venue may be executed. Ends before `command_lease`.
-        venue_expiry: Duration = "10s";
+        venue_expiry: Duration = "5s";
         /// How long an answer of the venue is waited for.
         venue_timeout: Duration = "3s";
         /// How long after its expiry an order that the venue took may still be invisible there.

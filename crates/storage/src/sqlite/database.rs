@@ -1,6 +1,7 @@
 //! Opening the file: settings, the lock that keeps a second process out, the writer and the readers.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a process waits for its predecessor to finish and let go, and how often it looks.
 const MAX_WAIT_FOR_LOCK: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The mode of the files: whoever else has an account on this machine reads no keys, no hashes and no balances.
+const OURS_ONLY: u32 = 0o600;
 /// More than all services together have, so that none is prepared twice.
 const STATEMENTS: usize = 512;
 
@@ -23,8 +26,7 @@ const STATEMENTS: usize = 512;
 pub enum Durability {
     /// A power cut. The only choice for the books.
     PowerCut,
-    /// The end of the process, however sudden. Enough for the simulators, whose real counterparts keep their own
-    /// books elsewhere, and for tests of logic.
+    /// The end of the process, however sudden. For tests of logic.
     ProcessCrash,
 }
 
@@ -115,6 +117,10 @@ impl Database {
             path: path.to_owned(),
             error,
         };
+        create_private(path).map_err(|error| OpenError::File {
+            path: path.to_owned(),
+            error,
+        })?;
         let mut connection = connect(path, options.durability).map_err(sqlite)?;
         let mode: String = connection
             .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
@@ -163,12 +169,13 @@ pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Creates `folder`, and makes sure that a power cut does not take it away again with everything in it.
+/// Creates `folder`, closed to other users, and makes sure that a power cut does not take it away again with everything
+/// in it.
 fn create(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(folder)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     for parent in folder.canonicalize()?.ancestors().skip(1) {
         // Folders further up, which existed, may be closed to us.
         if File::open(parent).and_then(|parent| parent.sync_all()).is_err() {
@@ -184,6 +191,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(OURS_ONLY)
         .open(&path)
         .map_err(|error| OpenError::File {
             path: path.clone(),
@@ -202,6 +210,18 @@ fn lock(path: &Path) -> Result<File, OpenError> {
             Err(TryLockError::Error(error)) => return Err(OpenError::File { path, error }),
         }
     }
+}
+
+/// Makes the database's file, if there is none, before SQLite does: signing keys and password hashes lie in it, and SQLite
+/// gives its log the mode that it finds here.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(OURS_ONLY)
+        .open(path)
+        .map(drop)
 }
 
 fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {

@@ -220,6 +220,28 @@ async fn an_outside_silence_is_told_again_to_who_asks_again() {
 }
 
 #[tokio::test]
+async fn a_new_attempt_ends_the_silence_about_the_one_before() {
+    let mut given = a_fresh_store();
+    given.accept(1, "buy").await;
+    let epoch = given.claim(1, 0).await.unwrap().epoch;
+    given.settle(0, 1, epoch, postponed(15, true)).await;
+    let epoch = given.claim(1, 15).await.unwrap().epoch;
+    let stored = given
+        .commands
+        .checkpoint(noon_plus(15), key(1), epoch, "attempt 2".to_owned())
+        .await;
+    assert_eq!(stored, Ok(Fencing::Written));
+    given.said();
+    given.settle(16, 1, epoch, postponed(30, true)).await;
+    let epoch = given.claim(1, 30).await.unwrap().epoch;
+    given.settle(30, 1, epoch, postponed(36, true)).await;
+    assert_eq!(given.said(), [], "silent for 14 seconds, not for 30");
+    let epoch = given.claim(1, 36).await.unwrap().epoch;
+    given.settle(36, 1, epoch, postponed(37, true)).await;
+    assert_eq!(given.said(), [(Queue::SagaSteps, Status::Unresolved)]);
+}
+
+#[tokio::test]
 async fn a_command_that_makes_no_sense_becomes_a_dead_letter_and_its_saga_hears_of_it() {
     let mut given = a_fresh_store();
     given.accept(1, "buy").await;

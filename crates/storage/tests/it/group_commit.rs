@@ -227,3 +227,19 @@ async fn the_next_process_waits_until_the_last_job_of_the_first_is_done() {
     release.send(()).unwrap();
     assert_eq!(numbers(&second.await.unwrap().unwrap()).await, [1]);
 }
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let database = open(&folder, Options::default()).unwrap();
+    with_a_table(&database).await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}

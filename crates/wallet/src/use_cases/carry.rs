@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use contracts::clients::{ClientError, ExchangeCommand, NotifyCommand, Submission, WithdrawCommand};
 use contracts::ledger::{Leg, Origin, Posting, PostingOutcome, Refusal};
+use contracts::messages::Step;
 use contracts::{DepositId, OrderId, ServiceName, UserId};
 use futures::future::join_all;
 use serde::de::DeserializeOwned;
@@ -231,19 +232,64 @@ fn event(fact: Fact, cause: String) -> Event {
 }
 
 async fn exchange(wallet: &Wallet, commands: Vec<ExchangeCommand>) -> Vec<Delivered> {
-    let count = commands.len();
-    if count == 0 {
+    if commands.is_empty() {
         return Vec::new();
     }
-    submitted(wallet.ports.exchanger.submit(commands).await, count)
+    let step = |command: &ExchangeCommand| {
+        if command.compensate {
+            Step::Reverse
+        } else {
+            Step::Exchange
+        }
+    };
+    let steps: Vec<_> = commands
+        .iter()
+        .map(|command| (command.order_id, step(command)))
+        .collect();
+    let delivered = submitted(wallet.ports.exchanger.submit(commands).await, steps.len());
+    report_refused(wallet, ServiceName::Exchanger, &steps, delivered).await
 }
 
 async fn withdraw(wallet: &Wallet, commands: Vec<WithdrawCommand>) -> Vec<Delivered> {
-    let count = commands.len();
-    if count == 0 {
+    if commands.is_empty() {
         return Vec::new();
     }
-    submitted(wallet.ports.bc_gateway.submit(commands).await, count)
+    let steps: Vec<_> = commands
+        .iter()
+        .map(|command| (command.order_id, Step::Withdraw))
+        .collect();
+    let delivered = submitted(wallet.ports.bc_gateway.submit(commands).await, steps.len());
+    report_refused(wallet, ServiceName::BcGateway, &steps, delivered).await
+}
+
+/// An order whose command will never be taken waits for nobody but an operator: it is stuck, and an alert says so.
+async fn report_refused(
+    wallet: &Wallet,
+    service: ServiceName,
+    steps: &[(OrderId, Step)],
+    mut delivered: Vec<Delivered>,
+) -> Vec<Delivered> {
+    let mut events = Vec::new();
+    for ((order_id, step), outcome) in steps.iter().zip(&delivered) {
+        if let Delivered::Never { error } = outcome {
+            let event = Event {
+                fact: Fact::Unresolved { step: *step },
+                cause: format!("{service} refused the command: {error}"),
+                actor: ServiceName::Wallet.to_string(),
+            };
+            events.push((*order_id, event));
+        }
+    }
+    if let Err(error) = apply(wallet, events).await {
+        let reason = format!("a refusal could not be recorded: {error}");
+        for one in delivered
+            .iter_mut()
+            .filter(|one| matches!(one, Delivered::Never { .. }))
+        {
+            *one = Delivered::NotYet { reason: reason.clone() };
+        }
+    }
+    delivered
 }
 
 /// Sends notices whose receivers' addresses can be found.

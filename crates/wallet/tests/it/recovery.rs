@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use contracts::clients::{ExchangeCommand, Exchanger as _, Side};
 use contracts::messages::{FailureCode, Status, Step, StepResult};
+use contracts::{Amount, Asset, UserId};
 use serde_json::json;
 use tokio::time::Instant;
 use wallet::Settings;
-use wallet::domain::OrderState;
+use wallet::domain::{OrderState, Stage};
 
 use crate::samples::order_id;
 use crate::world::{LedgerMode, Venue, World, message, settings};
@@ -212,4 +214,29 @@ async fn strangers_and_nonsense_move_nothing_and_do_not_stop_the_queue() {
     assert_eq!(order.revision, 4, "placed, held, failed at the venue, released");
     assert_eq!(world.dead_letters().len(), dead, "{:?}", world.dead_letters());
     world.everything_is_explained();
+}
+
+#[tokio::test]
+async fn an_order_whose_command_will_never_be_taken_is_stuck_and_not_forgotten() {
+    let world = World::awake().await;
+    world.with_600().await;
+    world.exchanger.set(Venue::IsSilent);
+    let by_hand = ExchangeCommand {
+        order_id: order_id(1),
+        acquirer_user_id: UserId::try_new(2).unwrap(),
+        side: Side::Buy,
+        asset: Asset::BTC,
+        currency: Asset::USD,
+        amount: Amount::parse("29", Asset::USD).unwrap(),
+        compensate: false,
+    };
+    world.exchanger.submit(vec![by_hand]).await.unwrap();
+    let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
+    let from = Stage::Exchanging;
+    world.until(id, OrderState::Stuck { from }).await;
+    assert_eq!(
+        world.wallet(),
+        ("570".to_owned(), "0".to_owned()),
+        "the hold stands until an operator decides"
+    );
 }

@@ -70,6 +70,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         deposits: Deposits::SelfService,
         max_in_flight: NonZeroUsize::new(100).unwrap(),
+        key_lifetime: Duration::from_secs(7 * 24 * 60 * 60),
         hold_wait: PATIENCE,
         pacing: Pacing {
             first: Duration::from_millis(100),

@@ -70,8 +70,9 @@ impl Statements {
             ),
             // Read first, then written, in one transaction: RETURNING would build a temporary tree for each row.
             claim: format!("UPDATE {table} SET epoch = ?2, next_attempt_at = ?3, updated_at = ?4 WHERE rowid = ?1"),
+            // A new intent is only stored once the doubt about the one before has ended.
             checkpoint: format!(
-                "UPDATE {table} SET progress = ?4, updated_at = ?5
+                "UPDATE {table} SET progress = ?4, updated_at = ?5, answer_missing_since = NULL, missing_reported = 0
                  WHERE order_id = ?1 AND step = ?2 AND epoch = ?3 AND state = 'open'"
             ),
             finish: format!(
