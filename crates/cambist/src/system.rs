@@ -7,6 +7,7 @@ mod listeners;
 mod outside;
 mod readiness;
 mod translate;
+mod wiring;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,20 +15,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use axum::Router;
 use bc_gateway::Custody;
-use contracts::{Clock, Entropy, ServiceName};
-use service_kit::auth::TokenVerifier;
-use service_kit::http::RateLimit;
+use contracts::{Clock, Entropy};
 use service_kit::internal::InternalTokens;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use storage::commands::CommandStore;
 use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, OpenError, Options, OutboxRows, SqliteOutbox};
+use storage::sqlite::{Database, OpenError, Options, OutboxRows};
 use transport::local::LocalTransport;
-use transport::queue::Transport;
 
 pub use self::listeners::Listening;
 pub use self::outside::Outside;
+use self::wiring::Wiring;
 
 /// Every service's schema.
 #[must_use]
@@ -152,124 +151,44 @@ impl System {
         if settings.nats_url.is_some() {
             bail!("nats_url is for services that run apart; leave it empty for `up`");
         }
-        let tokens = Arc::new(internal_tokens);
-        let transport: Arc<dyn Transport> = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
-        let times = translate::command_times(&settings);
-        let capacity = settings.queue_capacity.get();
-
-        let users = Arc::new(auth::store::sqlite::SqliteAuth::new(database.clone()));
-        let auth = auth::Service::new(auth::Dependencies {
-            users: users.clone(),
-            keys: users.clone(),
-            failures: users,
-            hasher: Arc::new(auth::Argon2Pool::new(
-                translate::hashing(&settings),
-                Arc::clone(&entropy),
-            )),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            rate_limit: Arc::new(RateLimit::per_minute(settings.requests_per_minute, Arc::clone(&clock))),
-            internal_tokens: Arc::clone(&tokens),
-            settings: translate::auth(&settings),
-        });
-
-        let balance = balance::Service::new(balance::Dependencies {
-            ledger: Arc::new(balance::store::sqlite::SqliteLedger::new(database.clone())),
-            clock: Arc::clone(&clock),
-            internal_tokens: Arc::clone(&tokens),
-        });
-
-        let (trades, trade_rows) = exchanger::store::sqlite::SqliteExchanger::new(database.clone(), times, capacity);
-        let trade_commands: Arc<dyn CommandStore> = Arc::new(trades.commands);
-        let exchanger = exchanger::Service::new(exchanger::Dependencies {
-            commands: Arc::clone(&trade_commands),
-            outbox: Arc::new(trades.outbox),
-            balance: balance.client(),
-            venue: outside.venue,
-            transport: Arc::clone(&transport),
-            internal_tokens: Arc::clone(&tokens),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            settings: translate::exchanger(&settings),
-        });
-
-        let (transfers, transfer_rows) =
-            bc_gateway::store::sqlite::SqliteBcGateway::new(database.clone(), times, capacity);
-        let transfer_commands: Arc<dyn CommandStore> = Arc::new(transfers.commands);
-        let bc_gateway = bc_gateway::Service::new(bc_gateway::Dependencies {
-            commands: Arc::clone(&transfer_commands),
-            transfers: Arc::new(transfers.transfers),
-            outbox: Arc::new(transfers.outbox),
-            balance: balance.client(),
-            chain: outside.chain,
-            custody,
-            transport: Arc::clone(&transport),
-            internal_tokens: Arc::clone(&tokens),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            settings: translate::bc_gateway(&settings),
-        });
-
-        let (mails, mail_rows) =
-            notification::store::sqlite::SqliteNotifications::new(database.clone(), times, capacity);
-        let mail_commands: Arc<dyn CommandStore> = Arc::new(mails.commands);
-        let notification = notification::Service::new(notification::Dependencies {
-            commands: Arc::clone(&mail_commands),
-            outbox: Arc::new(mails.outbox),
-            transport: Arc::clone(&transport),
-            mailer: outside.mailer,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            internal_tokens: Arc::clone(&tokens),
-            settings: translate::notification(&settings),
-        });
-
-        let (wallet_outbox, wallet_rows) = SqliteOutbox::new(ServiceName::Wallet, database.clone(), capacity);
-        let orders = Arc::new(wallet::store::sqlite::SqliteWallet::new(
-            database.clone(),
-            wallet_outbox.clone(),
-        ));
-        let verifier = TokenVerifier::new(
-            auth.client(),
-            Arc::clone(&clock),
-            &settings.token_issuer,
-            &settings.token_audience,
-            settings.token_cache,
-        );
-        let wallet = wallet::Service::new(wallet::Dependencies {
-            orders: orders.clone(),
-            deposits: orders,
-            outbox: Arc::new(wallet_outbox),
-            auth: auth.client(),
-            balance: balance.client(),
-            exchanger: exchanger.client(),
-            bc_gateway: bc_gateway.client(),
-            notification: notification.client(),
-            transport,
-            verifier: Arc::new(verifier),
-            internal_tokens: Arc::clone(&tokens),
-            clock: Arc::clone(&clock),
-            entropy,
-            settings: translate::wallet(&settings),
-        });
-
-        Ok(Self {
-            commands: [trade_commands, transfer_commands, mail_commands],
-            committed: Committed {
-                exchanger: trade_rows,
-                bc_gateway: transfer_rows,
-                notification: mail_rows,
-                wallet: wallet_rows,
-            },
+        let wiring = Wiring {
+            tokens: Arc::new(internal_tokens),
+            transport: Arc::new(LocalTransport::new(settings.queue_capacity.get())),
             settings,
             database,
+            clock,
+            entropy,
+        };
+        let Outside { venue, chain, mailer } = outside;
+        let auth = wiring.auth();
+        let balance = wiring.balance();
+        let exchanger = wiring.exchanger(&balance, venue);
+        let bc_gateway = wiring.bc_gateway(&balance, chain, custody);
+        let notification = wiring.notification(mailer);
+        let (wallet, wallet_rows) = wiring.wallet(wiring::Neighbours {
+            auth: auth.client(),
+            balance: balance.client(),
+            exchanger: exchanger.service.client(),
+            bc_gateway: bc_gateway.service.client(),
+            notification: notification.service.client(),
+        });
+        Ok(Self {
+            commands: [exchanger.commands, bc_gateway.commands, notification.commands],
+            committed: Committed {
+                exchanger: exchanger.rows,
+                bc_gateway: bc_gateway.rows,
+                notification: notification.rows,
+                wallet: wallet_rows,
+            },
             auth,
             balance,
-            exchanger,
-            bc_gateway,
-            notification,
+            exchanger: exchanger.service,
+            bc_gateway: bc_gateway.service,
+            notification: notification.service,
             wallet,
-            clock,
+            settings: wiring.settings,
+            database: wiring.database,
+            clock: wiring.clock,
         })
     }
 
