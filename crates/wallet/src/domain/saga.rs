@@ -352,7 +352,7 @@ fn release_refused(saga: Saga) -> Result<Moved, Why> {
     Ok(Moved { saga, effects })
 }
 
-/// Whether a trade can be this order's: its own assets, something filled, and no more taken than was held.
+/// Whether a trade can be this order's: its own assets, something filled, and exactly the hold taken and returned.
 fn is_possible(terms: &Terms, trade: &Trade) -> bool {
     let of = |amount: Amount, asset: Asset| amount.asset() == asset && !amount.is_negative();
     let Terms {
@@ -370,9 +370,9 @@ fn is_possible(terms: &Terms, trade: &Trade) -> bool {
         Side::Buy => trade.value.checked_add(trade.fee),
         Side::Sell => Ok(trade.filled),
     };
-    let within = taken.is_ok_and(|taken| {
+    let whole = taken.is_ok_and(|taken| {
         let used = taken.checked_add(trade.returned);
-        taken.is_positive() && used.is_ok_and(|used| used.units() <= hold.units())
+        taken.is_positive() && used.is_ok_and(|used| used == *hold)
     });
-    sound && within
+    sound && whole
 }

@@ -6,8 +6,12 @@ mod orders;
 mod reads;
 mod rows;
 
-use rusqlite::Connection;
-use storage::sqlite::{Database, SqliteOutbox};
+use std::time::Duration;
+
+use contracts::time::later;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use storage::sqlite::{Database, SqliteOutbox, micros};
 
 /// Orders and deposits on SQLite. Clones share them.
 #[derive(Clone)]
@@ -24,6 +28,9 @@ impl SqliteWallet {
     }
 }
 
+/// How long a row that this program cannot read is left aside.
+const LEFT_ASIDE: Duration = Duration::from_secs(60 * 60);
+
 /// A bound on rows as SQLite takes it.
 fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -37,6 +44,40 @@ fn collect<T>(
     read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     connection.prepare_cached(sql)?.query_map(params, read)?.collect()
+}
+
+/// Whether a row stands for something that this program does not know: a newer one wrote it.
+const fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::FromSqlConversionFailure(..))
+}
+
+/// Like [`collect`], for sweeps: a row that cannot be read is put off by an hour with `postpone` (its id, a time) instead
+/// of keeping its neighbours from being found. Its first column is its id.
+fn collect_readable<T>(
+    connection: &Connection,
+    sql: &str,
+    (now, limit): (Timestamp, usize),
+    postpone: &str,
+    mut read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![micros(now), limit_of(limit)])?;
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        match read(row) {
+            Ok(item) => readable.push(item),
+            Err(error) if is_unreadable(&error) => unreadable.push((row.get::<_, i64>(0)?, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    for (id, error) in unreadable {
+        tracing::error!(id, %error, "a row cannot be read by this program; it is left to the newer one that wrote it");
+        let until = later(now, LEFT_ASIDE);
+        connection
+            .prepare_cached(postpone)?
+            .execute(params![id, micros(until)])?;
+    }
+    Ok(readable)
 }
 
 fn encoding(error: serde_json::Error) -> rusqlite::Error {

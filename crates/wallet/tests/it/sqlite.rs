@@ -146,3 +146,29 @@ async fn the_audit_reads_orders_with_their_logs_and_deposits_by_ranges_of_ids() 
     assert_eq!(deposits.len(), 2);
     assert_eq!(audit::deposits(&connection, Some(deposits[0].id), 10).unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_order_that_only_a_newer_program_can_read_keeps_no_other_from_being_found() {
+    let (folder, subject) = subject();
+    let now = Timestamp::UNIX_EPOCH;
+    let order = NewOrder {
+        user_id: user(2),
+        terms: terms(Side::Sell),
+        client_reference: None,
+        idempotency: None,
+    };
+    let orders = vec![order.clone(), order];
+    subject
+        .orders
+        .create_orders(now, now, orders, Box::new(|_| ()))
+        .await
+        .unwrap();
+    let beside = Connection::open(folder.path().join("wallet.db")).unwrap();
+    beside
+        .execute("UPDATE wallet_orders SET asset = 'NEW' WHERE order_id = 1", ())
+        .unwrap();
+    let due = subject.orders.claim_due(now, 1, vec![]).await.unwrap();
+    assert_eq!(due, [], "it came first, and is left aside");
+    let due = subject.orders.claim_due(now, 1, vec![]).await.unwrap();
+    assert_eq!(due.iter().map(|order| order.id).collect::<Vec<_>>(), [order_id(2)]);
+}

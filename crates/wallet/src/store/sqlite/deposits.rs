@@ -11,7 +11,7 @@ use storage::sqlite::{AmountBlob, Tx, micros};
 
 use super::orders::{again, to_u64};
 use super::rows::{self, deposit_columns};
-use super::{SqliteWallet, collect, encoding, limit_of};
+use super::{SqliteWallet, collect_readable, encoding, limit_of};
 use crate::domain::effects::deposit_posting;
 use crate::domain::{Command, Deposit, DepositStatus};
 use crate::ports::{Announce, DepositStore, NewDeposit, Placement, Undecided};
@@ -81,7 +81,7 @@ impl DepositStore for SqliteWallet {
 
     async fn claim_due(&self, now: Timestamp, limit: usize, pauses: Vec<Duration>) -> Result<Vec<Deposit>, StoreError> {
         let job = move |tx: &mut Tx<'_>| {
-            let deposits = collect(tx, DUE, params![micros(now), limit_of(limit)], rows::deposit)?;
+            let deposits = collect_readable(tx, DUE, (now, limit), POSTPONE, rows::deposit)?;
             for deposit in &deposits {
                 let again = again(now, deposit.tries, &pauses);
                 tx.prepare_cached(POSTPONE)?

@@ -11,7 +11,7 @@ use storage::StoreError;
 use storage::sqlite::{AmountBlob, Tx, micros};
 
 use super::rows::{self, event_columns, order_columns};
-use super::{SqliteWallet, collect, encoding, limit_of};
+use super::{SqliteWallet, collect_readable, encoding, is_unreadable, limit_of};
 use crate::domain::{Advance, Effect, Event, Fact, LogEntry, Order, OrderState, Saga, advance, command};
 use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, Undecided};
 
@@ -89,7 +89,14 @@ impl OrderStore for SqliteWallet {
         let job = move |tx: &mut Tx<'_>| {
             let events = events.into_iter();
             events
-                .map(|(id, event)| store.advance_one(tx, now, due, id, &event))
+                .map(|(id, event)| match store.advance_one(tx, now, due, id, &event) {
+                    // Found before anything is written: the neighbours' events still count.
+                    Err(error) if is_unreadable(&error) => {
+                        tracing::error!(order_id = %id, %error, "an order cannot be read by this program");
+                        Ok(Advanced::Unknown)
+                    }
+                    advanced => advanced,
+                })
                 .collect()
         };
         self.database.writer().run(job).await
@@ -97,7 +104,7 @@ impl OrderStore for SqliteWallet {
 
     async fn claim_due(&self, now: Timestamp, limit: usize, pauses: Vec<Duration>) -> Result<Vec<Order>, StoreError> {
         let job = move |tx: &mut Tx<'_>| {
-            let orders = collect(tx, DUE, params![micros(now), limit_of(limit)], rows::order)?;
+            let orders = collect_readable(tx, DUE, (now, limit), POSTPONE, rows::order)?;
             for order in &orders {
                 let again = again(now, order.tries, &pauses);
                 tx.prepare_cached(POSTPONE)?
