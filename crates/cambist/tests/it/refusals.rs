@@ -61,103 +61,58 @@ async fn assert_refused(system: &TestSystem, user: &User, cases: &[(&str, &str, 
     assert_eq!(snapshot(system), before, "a refusal changed something");
 }
 
+/// Amounts that are none, as JSON; whatever is ordered or deposited.
+const NO_AMOUNTS: [&str; 13] = [
+    "0",
+    "-1",
+    "0.001",
+    r#""""#,
+    r#""abc""#,
+    "true",
+    "null",
+    "[30]",
+    "{}",
+    "1e-3",
+    r#"" 30""#,
+    r#""0x1""#,
+    "1000000000000000000000000000000000000000000",
+];
+
+/// Requests that make no sense for another reason: method, path, body.
+const NONSENSE: [(&str, &str, &str); 17] = [
+    ("POST", "/sell/2", r#"{"crypto_amount": 0.000000001}"#),
+    ("POST", "/sell/2", r#"{"crypto_amount": 0}"#),
+    ("POST", "/sell/2", r#"{"crypto_amount": -1}"#),
+    ("POST", "/sell/2", r#"{"fiat_amount": 1}"#),
+    ("POST", "/buy/2", "{}"),
+    ("POST", "/buy/2", "[30]"),
+    ("POST", "/buy/2", "30"),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "fiat_amount": 30}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "crypto_amount": 3}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "user_id": 1}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "asset": "USD"}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "asset": "btc"}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "currency": "BTC"}"#),
+    ("POST", "/buy/2", r#"{"fiat_amount": 30, "client_reference": ""}"#),
+    ("PATCH", "/wallet/2", r#"{"fiat_amount": 30, "currency": "BTC"}"#),
+    ("PATCH", "/wallet/2", r#"{"fiat_amount": 30.5, "currency": "JPY"}"#),
+    ("POST", "/wallet/2", r#"{"fiat_amount": 1000000}"#),
+];
+
 #[tokio::test]
 async fn what_makes_no_sense_is_422_and_names_the_field() {
     let system = TestSystem::start().await;
     let (ada, _) = given_ada_and_bob(&system).await;
-    let amounts = [
-        "0",
-        "-1",
-        "0.001",
-        "\"\"",
-        "\"abc\"",
-        "true",
-        "null",
-        "[30]",
-        "{}",
-        "1e-3",
-        "\" 30\"",
-        "\"0x1\"",
-        "1000000000000000000000000000000000000000000",
-    ];
-    for amount in amounts {
-        let body = format!(r#"{{"fiat_amount": {amount}}}"#);
-        let cases = [
-            ("PATCH", "/wallet/2", &*body, 422, "invalid"),
-            ("POST", "/buy/2", &*body, 422, "invalid"),
-        ];
-        assert_refused(&system, &ada, &cases).await;
-    }
-    let cases = [
-        ("POST", "/sell/2", r#"{"crypto_amount": 0.000000001}"#, 422, "invalid"),
-        ("POST", "/sell/2", r#"{"crypto_amount": 0}"#, 422, "invalid"),
-        ("POST", "/sell/2", r#"{"crypto_amount": -1}"#, 422, "invalid"),
-        ("POST", "/sell/2", r#"{"fiat_amount": 1}"#, 422, "invalid"),
-        ("POST", "/buy/2", "{}", 422, "invalid"),
-        ("POST", "/buy/2", "[30]", 422, "invalid"),
-        ("POST", "/buy/2", "30", 422, "invalid"),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "fiat_amount": 30}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "crypto_amount": 3}"#,
-            422,
-            "invalid",
-        ),
-        ("POST", "/buy/2", r#"{"fiat_amount": 30, "user_id": 1}"#, 422, "invalid"),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "asset": "USD"}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "asset": "btc"}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "currency": "BTC"}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "POST",
-            "/buy/2",
-            r#"{"fiat_amount": 30, "client_reference": ""}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "PATCH",
-            "/wallet/2",
-            r#"{"fiat_amount": 30, "currency": "BTC"}"#,
-            422,
-            "invalid",
-        ),
-        (
-            "PATCH",
-            "/wallet/2",
-            r#"{"fiat_amount": 30.5, "currency": "JPY"}"#,
-            422,
-            "invalid",
-        ),
-        ("POST", "/wallet/2", r#"{"fiat_amount": 1000000}"#, 422, "invalid"),
-    ];
-    assert_refused(&system, &ada, &cases).await;
     let long = format!(r#"{{"fiat_amount": 30, "client_reference": "{}"}}"#, "x".repeat(65));
-    assert_refused(&system, &ada, &[("POST", "/buy/2", &long, 422, "invalid")]).await;
+    let bodies = NO_AMOUNTS.map(|amount| format!(r#"{{"fiat_amount": {amount}}}"#));
+    let bodies: Vec<&str> = bodies.iter().chain([&long]).map(String::as_str).collect();
+    let orders = bodies.iter().map(|body| ("POST", "/buy/2", *body));
+    let deposits = bodies.iter().map(|body| ("PATCH", "/wallet/2", *body));
+    let all = orders.chain(deposits).chain(NONSENSE);
+    let cases: Vec<_> = all
+        .map(|(method, path, body)| (method, path, body, 422, "invalid"))
+        .collect();
+    assert_refused(&system, &ada, &cases).await;
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ pub(super) fn unreadable() -> Vec<Damage> {
 pub(super) fn damages() -> Vec<Damage> {
     let mut all = of_balances();
     all.extend(of_transfers());
+    all.extend(of_thefts());
     all.extend(of_orders());
     all.extend(of_logs());
     all.extend(of_deposits());
@@ -195,6 +196,11 @@ fn of_transfers() -> Vec<Damage> {
                 ("books", "treasury USD"),
             ],
         ),
+    ]
+}
+
+fn of_thefts() -> Vec<Damage> {
+    vec![
         damage(
             "money was moved for an order that does not exist",
             theft("order", 99, 50),

@@ -37,9 +37,11 @@ async fn a_release_that_the_ledger_refuses_is_tried_again_then_stuck_and_ends_wh
     system.venue_manners.set_silent(false);
 
     let mut system = system;
-    for refused in 1..=REFUSALS {
+    let mut refused = 0;
+    while refused < REFUSALS {
         let here = user.at(&system.api);
-        let order = here.order_when(buy, |order| refusals(order) >= refused).await;
+        let order = here.order_when(buy, |order| refusals(order) > refused).await;
+        refused = refusals(&order);
         let state = if refused < REFUSALS {
             "releasing"
         } else {

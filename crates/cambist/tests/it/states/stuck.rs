@@ -49,7 +49,7 @@ async fn a_venue_that_is_silent_for_long_makes_orders_stuck_until_it_is_back() {
 async fn an_execution_that_shows_only_after_the_alarm_still_counts() {
     let system = Scene::default().with_little_patience().start().await;
     let user = system.api.given_a_user_with("ada", "600").await;
-    let hidden = Conduct::NotYetVisible(Duration::from_millis(1_500));
+    let hidden = Conduct::NotYetVisible(Duration::from_millis(2_500));
     system.venue_manners.set_default(hidden);
     let buy = placed(&user.buy("30", None).await);
     until(&system, &user, buy, "stuck_exchanging").await;
@@ -81,7 +81,7 @@ async fn a_chain_that_is_silent_for_long_makes_orders_stuck_until_it_is_back() {
     end.completed_by(&path).leaving("570", "3");
 
     // The same once the bytes are out: a block that does not come.
-    let late = Manner::LateConfirmation(Duration::from_millis(1_500));
+    let late = Manner::LateConfirmation(Duration::from_millis(2_500));
     system.chain_manners.next_broadcasts(withdrawal_of(2), [late]);
     let signed = placed(&user.buy("30", None).await);
     until(&system, &user, signed, "stuck_withdrawing").await;

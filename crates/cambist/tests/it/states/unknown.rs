@@ -103,14 +103,15 @@ async fn what_was_not_executed_is_tried_again_only_after_proof() {
 
 #[tokio::test]
 async fn what_is_proven_never_to_have_been_executed_is_given_back_in_full() {
-    let system = Scene::default().with_short_orders().start().await;
+    let scene = Scene::default().with_short_orders().with("max_attempts", "2");
+    let system = scene.start().await;
     let user = given_an_owner(&system, "ada").await;
     system.venue_manners.set_default(Conduct::TimeOutWithoutExecuting);
     let (buy, sell) = buy_and_sell(&user).await;
     for id in [buy, sell] {
         let end = ending(&system, &user, id).await.failed_by("not_executed", NOT_TRADED);
         let waited = time_of(&end.order, "exchange_failed").duration_since(time_of(&end.order, "held"));
-        assert!(waited.as_millis() >= 3 * 900, "three attempts within {waited:?}");
+        assert!(waited.as_millis() >= 2 * 900, "two attempts within {waited:?}");
     }
     assert_eq!(user.balances().await, ("570".into(), "3".into()));
     assert_eq!(executed(&system).await, ["cambist-1-exchange-1"]);
