@@ -65,8 +65,11 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest such pause.
     pub longest_pause: Duration,
-    /// How long one call to the chain may take. A command makes at most four calls under one lease: the lease should be
-    /// longer than five times this.
+    /// How long one call to the chain may take; the default is 5 s. A command makes at most four of them under one claim
+    /// (can it be sent, with which nonce, here it is, has it come), so the claim's lease
+    /// ([`CommandTimes::lease`](storage::commands::CommandTimes::lease)) should be longer than five times this: longer
+    /// than 25 s by default. Whoever makes both sees to it; it is not checked here, because nothing but time depends on
+    /// it. Nothing is begun once a lease has run out, and what is signed under an old claim is fenced off.
     pub call_timeout: Duration,
     /// How many commands are worked on at once.
     pub concurrency: usize,
@@ -134,6 +137,19 @@ pub enum StartError {
         stored: Address,
         /// What the seed makes.
         derived: Address,
+    },
+    /// The chain has transfers of the hot wallet that this database does not know: it is older than they are, most likely a
+    /// restored backup. Whatever it signed would use their nonces and be refused by the chain for ever, and it may hold
+    /// commands as unsigned that were carried out.
+    #[error(
+        "this database is older than the chain: it has used the hot wallet's nonces below {recorded}, the chain has seen \
+         those below {on_chain}; restore the newer database"
+    )]
+    DatabaseBehindChain {
+        /// The next nonce by this database.
+        recorded: u64,
+        /// The next nonce by the chain.
+        on_chain: u64,
     },
     /// It was started before.
     #[error("the worker was started before")]

@@ -11,11 +11,26 @@ pub use crate::domain::custody::Keys;
 pub use crate::domain::progress::FindAnswer;
 pub use crate::domain::transfer::{Address, Purpose, SignedTransfer, TransferDraft};
 
+/// An address's coins of one asset at one moment of the chain, and which of its transfers they are the rest of.
+///
+/// The two belong together: whoever knows what was signed for the address knows from them what is still to leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Funds {
+    /// The confirmed coins.
+    pub coins: Amount,
+    /// All transfers of the address with smaller nonces have left `coins`. Those with this nonce and greater ones may
+    /// have left them or not; where both are read from one block, they have not.
+    pub nonce: u64,
+}
+
 /// Whether a chain would take a transfer, as far as it can tell beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendCheck {
     /// Nothing speaks against it.
-    Sendable,
+    Sendable {
+        /// What the source has of the transfer's asset: at least its amount.
+        funds: Funds,
+    },
     /// It would never be taken: no such address, a refused party, coins missing at the source.
     Refused {
         /// Why, for people.
@@ -76,7 +91,11 @@ pub trait Chain: Send + Sync {
     /// Signs a transfer. MUST be pure and deterministic: the same input gives the same bytes and the same hash.
     fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer;
 
-    /// Whether a transfer could be sent: the only moment at which it can be refused for good.
+    /// Whether a transfer could be sent: the only moment at which the chain can refuse it for good. It knows nothing of
+    /// what is signed and not confirmed, so the store still holds the answered funds against that.
+    ///
+    /// The funds SHOULD be read from one block; where that cannot be, the nonce MUST be read before the coins. The other
+    /// way round a transfer that is confirmed in between counts as gone from coins that it is still in.
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck;
 
     /// The next nonce of an address this service has no record of.
@@ -109,6 +128,9 @@ pub struct SignedCommand {
     pub to: Party,
     /// How much.
     pub amount: Amount,
+    /// The sender's coins of that asset, as the chain answered when it was asked about this command. Of any age: what was
+    /// signed since is known by its nonce.
+    pub funds: Funds,
     /// What was signed; its nonce is the batch's first plus its place in the batch.
     pub transfer: SignedTransfer,
 }
@@ -133,7 +155,8 @@ pub enum Commitment {
     Written,
     /// Somebody else has the command now, or it is at its end. Nothing was written.
     Fenced,
-    /// By this service's own count the source has too few coins (customers' addresses only). Nothing was written.
+    /// Less what is signed already, the source has too few coins: a customer's address by this service's own count, the
+    /// hot wallet's by the chain's answer. Nothing was written.
     CoinsMissing,
     /// The nonce is not the next one (any more). Nothing was written; sign again with the next nonce.
     Outdated,
@@ -211,9 +234,16 @@ pub trait TransferStore: Send + Sync {
     /// The next nonce of `address`; `None` when this service never used one of it.
     async fn next_nonce(&self, address: &Address) -> Result<Option<u64>, StoreError>;
 
+    /// The first nonce above all of `user`'s whose commands are done; `None` when none is. Sweeps do not count: no use is
+    /// made of this but for the hot wallet, which is never swept.
+    async fn confirmed_nonce(&self, user: UserId) -> Result<Option<u64>, StoreError>;
+
     /// Commits signed bytes as the progress of their commands, each under its claim, and uses up their nonces, in one
     /// transaction. `outcomes[i]` answers `commands[i]`. The first command that is not written uses no nonce, and those
     /// after it are [`Commitment::Outdated`]: nonces have no gaps.
+    ///
+    /// From the hot wallet's address no more is signed than it has: of the newest of the commands' [`Funds`], all that is
+    /// committed with their nonce or a greater one is taken off, whichever process committed it.
     async fn commit(&self, now: Timestamp, batch: SignedBatch) -> Result<Vec<Commitment>, StoreError>;
 
     /// What was committed for a command.

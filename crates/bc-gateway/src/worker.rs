@@ -15,6 +15,7 @@ use transport::command_worker::{CommandWorker, Lane};
 use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
+use crate::ports::{Address, NonceAnswer};
 use crate::use_cases::sweep::{Round, Sweep};
 use crate::{Service, StartError};
 
@@ -23,7 +24,8 @@ impl Service {
     /// worker without a detour; those of others by the queue. Once per process.
     ///
     /// # Errors
-    /// [`StartError::WrongSeed`] before anything is signed with it.
+    /// [`StartError::WrongSeed`] and [`StartError::DatabaseBehindChain`] before anything is signed. A chain that gives no
+    /// answer does not keep the worker from starting.
     pub async fn start_worker(&self, shutdown: &Shutdown) -> Result<(), StartError> {
         let parts = &self.0.dependencies;
         let settings = parts.settings;
@@ -32,6 +34,7 @@ impl Service {
         if let Some(stored) = stored.filter(|stored| *stored != derived) {
             return Err(StartError::WrongSeed { stored, derived });
         }
+        self.compare_nonces(&derived).await?;
         let (lane, granted) = Lane::new(settings.lane_capacity);
         self.0.lane.set(lane).map_err(|_| StartError::StartedBefore)?;
         let worker = CommandWorker {
@@ -53,6 +56,44 @@ impl Service {
             sweep_coins(sweep, settings.sweep_coins_every, entropy, stop).await;
             Ok::<(), Infallible>(())
         });
+        Ok(())
+    }
+
+    /// Whether database and chain are of the same age, by the hot wallet's nonces. Our own record is never behind: a nonce
+    /// is on disk before the chain hears of it.
+    ///
+    /// Other processes may be signing meanwhile, hence the order: what is confirmed by our record is read before the
+    /// chain is asked, and what is used by it after.
+    async fn compare_nonces(&self, hot_wallet: &Address) -> Result<(), StartError> {
+        let transfers = &self.0.dependencies.transfers;
+        let confirmed = transfers.confirmed_nonce(UserId::HOT_WALLET).await?.unwrap_or(0);
+        let on_chain = match self.0.chain.next_nonce(hot_wallet).await {
+            NonceAnswer::Next(nonce) => nonce,
+            NonceAnswer::Unknown { reason } => {
+                tracing::warn!(
+                    reason,
+                    "the chain does not say whether this database is as new as it is"
+                );
+                return Ok(());
+            }
+        };
+        match transfers.next_nonce(hot_wallet).await? {
+            Some(recorded) if on_chain > recorded => {
+                return Err(StartError::DatabaseBehindChain { recorded, on_chain });
+            }
+            None if on_chain > 0 => tracing::warn!(
+                on_chain,
+                "the hot wallet's address was used before and this database is new to it; it goes on from the chain's nonce"
+            ),
+            Some(_) | None => {}
+        }
+        if on_chain < confirmed {
+            tracing::error!(
+                on_chain,
+                confirmed,
+                "the chain has lost confirmed transfers of the hot wallet; those after them will not be confirmed"
+            );
+        }
         Ok(())
     }
 

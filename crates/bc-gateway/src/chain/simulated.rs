@@ -26,7 +26,7 @@ use self::ledger::Entry;
 pub use self::ledger::{Account, accounts};
 pub use self::manners::{InvalidRates, Manner, Manners, RandomManners, Rates, ScriptedManners, WellBehaved};
 use crate::ports::{
-    Address, BroadcastAnswer, Chain, FindAnswer, Keys, NonceAnswer, SendCheck, SignedTransfer, TransferDraft,
+    Address, BroadcastAnswer, Chain, FindAnswer, Funds, Keys, NonceAnswer, SendCheck, SignedTransfer, TransferDraft,
 };
 
 /// How deep a transfer lies as soon as it is confirmed for good.
@@ -122,6 +122,20 @@ impl SimulatedChain {
         self.database
             .readers()
             .run(move |connection| ledger::count_confirmed(connection, &memo))
+            .await
+    }
+
+    /// What an address has, and after which of its transfers: both from one snapshot.
+    async fn funds(&self, address: &Address, asset: Asset) -> Result<Funds, StoreError> {
+        let address = address.clone();
+        self.database
+            .readers()
+            .run(move |connection| {
+                Ok(Funds {
+                    coins: ledger::coins(connection, address.as_str(), asset)?,
+                    nonce: ledger::next_nonce(connection, address.as_str())?,
+                })
+            })
             .await
     }
 
@@ -225,8 +239,8 @@ impl Chain for SimulatedChain {
         if self.manners.refuses(&draft.purpose.to_string()) {
             return refused("the chain refuses this transfer");
         }
-        match self.coins(&draft.from, draft.amount.asset()).await {
-            Ok(coins) if coins.units() >= draft.amount.units() => SendCheck::Sendable,
+        match self.funds(&draft.from, draft.amount.asset()).await {
+            Ok(funds) if funds.coins.units() >= draft.amount.units() => SendCheck::Sendable { funds },
             Ok(_) => refused("coins are missing at the source"),
             Err(error) => SendCheck::Unknown {
                 reason: error.to_string(),

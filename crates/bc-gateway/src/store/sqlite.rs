@@ -85,10 +85,11 @@ impl SqliteTransfers {
         if !statements::assign(tx, now, chain, &from)? {
             return Ok(vec![Commitment::WrongSeed; count]);
         }
+        let mut purse = coins::Purse::open(tx, from.user_id, &commands)?;
         let mut outcomes = Vec::with_capacity(count);
         let mut used = 0;
         for command in commands {
-            let outcome = self.commit_one(tx, now, chain, &from, command)?;
+            let outcome = self.commit_one(tx, now, chain, &from, &mut purse, command)?;
             outcomes.push(outcome);
             if outcome != Commitment::Written {
                 break;
@@ -108,6 +109,7 @@ impl SqliteTransfers {
         now: Timestamp,
         chain: &str,
         from: &Party,
+        purse: &mut coins::Purse,
         command: SignedCommand,
     ) -> rusqlite::Result<Commitment> {
         let SignedCommand {
@@ -115,12 +117,18 @@ impl SqliteTransfers {
             epoch,
             to,
             amount,
+            funds: _,
             transfer,
         } = command;
         if !statements::assign(tx, now, chain, &to)? {
             return Ok(Commitment::WrongSeed);
         }
-        if from.user_id != UserId::HOT_WALLET && !coins::suffice(tx, from.user_id, amount)? {
+        let paid = if from.user_id == UserId::HOT_WALLET {
+            purse.pay(amount)?
+        } else {
+            coins::suffice(tx, from.user_id, amount)?
+        };
+        if !paid {
             return Ok(Commitment::CoinsMissing);
         }
         let (nonce, hash) = (transfer.nonce, transfer.hash.clone());
@@ -166,6 +174,13 @@ impl TransferStore for SqliteTransfers {
         self.database
             .readers()
             .run(move |connection| statements::next_nonce(connection, &address))
+            .await
+    }
+
+    async fn confirmed_nonce(&self, user: UserId) -> Result<Option<u64>, StoreError> {
+        self.database
+            .readers()
+            .run(move |connection| statements::confirmed_nonce(connection, user))
             .await
     }
 

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use crate::domain::custody::Custody;
 use crate::domain::movement::Movement;
 use crate::ports::{
-    Chain, Commitment, NonceAnswer, Party, SignedBatch, SignedCommand, SignedTransfer, TransferDraft, TransferStore,
+    Chain, Commitment, Funds, NonceAnswer, Party, SignedBatch, SignedCommand, SignedTransfer, TransferDraft,
+    TransferStore,
 };
 
 /// How often a batch is signed anew because nonces went to somebody else, or a neighbour dropped out, before its
@@ -28,6 +29,8 @@ pub(crate) struct SigningRequest {
     pub(crate) key: CommandKey,
     pub(crate) epoch: i64,
     pub(crate) movement: Movement,
+    /// The source's, as the chain answered.
+    pub(crate) funds: Funds,
 }
 
 /// What came of it.
@@ -212,6 +215,7 @@ impl SigningDesk {
                 epoch: request.epoch,
                 to,
                 amount: movement.amount,
+                funds: request.funds,
                 transfer,
             });
         }

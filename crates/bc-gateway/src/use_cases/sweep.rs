@@ -94,7 +94,7 @@ impl Sweep {
         };
         let draft = self.draft(user_id, amount, nonce);
         match self.chain.can_send(&draft).await {
-            SendCheck::Sendable => {}
+            SendCheck::Sendable { .. } => {}
             SendCheck::Refused { reason } => {
                 tracing::error!(%user_id, %amount, asset = %amount.asset(), reason, "coins cannot be swept");
                 return Ok(None);

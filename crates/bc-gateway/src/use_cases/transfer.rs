@@ -19,7 +19,7 @@ use transport::command_worker::CommandHandler;
 use crate::domain::movement::{Booking, Movement};
 use crate::domain::progress::{NextMove, Progress, beyond_recall, next_move};
 use crate::domain::transfer::SignedTransfer;
-use crate::ports::{BroadcastAnswer, Chain, SendCheck};
+use crate::ports::{BroadcastAnswer, Chain, Funds, SendCheck};
 use crate::use_cases::sign::{Signature, SigningDesk, SigningRequest};
 use crate::use_cases::submit::{to_stored, withdrawal_of};
 
@@ -129,8 +129,8 @@ impl Transfer {
                 if command.compensate {
                     self.stop_withdrawal(&command).await?;
                 }
-                self.check(claimed, &movement).await?;
-                (self.sign(claimed, &movement).await?, true)
+                let funds = self.check(claimed, &movement).await?;
+                (self.sign(claimed, &movement, funds).await?, true)
             }
         };
         if movement.booking() == Booking::BeforeBroadcast {
@@ -167,14 +167,14 @@ impl Transfer {
         }
     }
 
-    /// The last moment at which the transfer can be refused.
-    async fn check(&self, claimed: &Claimed, movement: &Movement) -> Result<(), End> {
+    /// The last moment at which the chain can refuse the transfer. What it has for it, the signing reserves.
+    async fn check(&self, claimed: &Claimed, movement: &Movement) -> Result<Funds, End> {
         self.lease(claimed)?;
         if movement.booking() == Booking::BeforeBroadcast {
             self.check_balance(movement).await?;
         }
         match self.chain.can_send(&self.desk.draft(movement)).await {
-            SendCheck::Sendable => Ok(()),
+            SendCheck::Sendable { funds } => Ok(funds),
             SendCheck::Refused { reason } => Err(End::Refused(reason)),
             SendCheck::Unknown { reason } => Err(End::chain_silent(reason)),
         }
@@ -202,12 +202,13 @@ impl Transfer {
         }
     }
 
-    async fn sign(&self, claimed: &Claimed, movement: &Movement) -> Result<SignedTransfer, End> {
+    async fn sign(&self, claimed: &Claimed, movement: &Movement, funds: Funds) -> Result<SignedTransfer, End> {
         self.lease(claimed)?;
         let request = SigningRequest {
             key: claimed.key,
             epoch: claimed.epoch,
             movement: *movement,
+            funds,
         };
         match self.desk.sign(request).await {
             Signature::Stored(transfer) => Ok(transfer),

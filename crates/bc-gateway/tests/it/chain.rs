@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::{DEPTH, Manner, ScriptedManners, SimulatedChain};
-use bc_gateway::ports::{BroadcastAnswer, Chain, FindAnswer, NonceAnswer, Purpose, SendCheck, TransferDraft};
+use bc_gateway::ports::{BroadcastAnswer, Chain, FindAnswer, Funds, NonceAnswer, Purpose, SendCheck, TransferDraft};
 use bc_gateway::{Address, Custody};
 use contracts::messages::Step;
 use contracts::{Asset, ManualClock, UserId};
@@ -168,7 +168,13 @@ async fn forged_bytes_are_refused() {
 async fn it_says_beforehand_what_it_will_not_take() {
     let scene = Scene::new();
     let good = scene.draft(HOT, user(2), 1_000, purpose(1, Step::Withdraw));
-    assert_eq!(scene.chain.can_send(&good).await, SendCheck::Sendable);
+    let sendable = |coins, nonce| SendCheck::Sendable {
+        funds: Funds {
+            coins: btc(coins),
+            nonce,
+        },
+    };
+    assert_eq!(scene.chain.can_send(&good).await, sendable(1_000, 0));
     let refused = [
         TransferDraft {
             amount: btc(1_001),
@@ -201,6 +207,13 @@ async fn it_says_beforehand_what_it_will_not_take() {
             "{draft:?}"
         );
     }
+    // What waits is still among the coins, and its nonce is not among those that have left them.
+    let late = Manner::LateConfirmation(Duration::from_secs(60));
+    scene.manners.next_broadcasts(purpose(2, Step::Withdraw), [late]);
+    scene.chain.broadcast(&scene.signed(HOT, user(2), 100, 0)).await;
+    scene.chain.broadcast(&scene.signed(HOT, user(2), 200, 1)).await;
+    let rest = scene.draft(HOT, user(2), 900, purpose(3, Step::Withdraw));
+    assert_eq!(scene.chain.can_send(&rest).await, sendable(900, 1));
     scene.manners.refuse(good.purpose);
     assert!(matches!(scene.chain.can_send(&good).await, SendCheck::Refused { .. }));
     scene.manners.silence(true);

@@ -132,6 +132,10 @@ impl TransferStore for Fused<dyn TransferStore> {
         self.1.call(self.0.next_nonce(address)).await
     }
 
+    async fn confirmed_nonce(&self, user: UserId) -> Result<Option<u64>, StoreError> {
+        self.1.call(self.0.confirmed_nonce(user)).await
+    }
+
     async fn commit(&self, now: Timestamp, batch: SignedBatch) -> Result<Vec<Commitment>, StoreError> {
         self.1.call(self.0.commit(now, batch)).await
     }

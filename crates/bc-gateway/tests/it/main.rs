@@ -5,6 +5,7 @@
 
 mod api;
 mod chain;
+mod coins;
 mod compensate;
 mod crash;
 mod fuse;

@@ -84,3 +84,76 @@ async fn a_seed_that_did_not_make_the_addresses_signs_nothing() {
     assert!(!format!("{settlement:?}").contains("Transferred"), "{settlement:?}");
     assert_eq!(world.next_hot_nonce().await, Some(1));
 }
+
+/// A service on the database of `database` and the chain of `chain`: the same seed, other pasts.
+fn between(database: &World, chain: &World) -> Service {
+    Service::new(Dependencies {
+        chain: Arc::new(chain.chain.clone()),
+        ..database.dependencies()
+    })
+}
+
+async fn after_withdrawals(count: i64) -> World {
+    let world = World::new();
+    for number in 1..=count {
+        world.accept(withdrawal(number)).await;
+    }
+    world.finish().await;
+    world
+}
+
+async fn assert_starts(service: &Service) {
+    let shutdown = Shutdown::new();
+    service.start_worker(&shutdown).await.unwrap();
+    shutdown.request();
+    shutdown.wait(Duration::from_secs(30)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_backup_that_the_chain_is_ahead_of_does_not_start() {
+    let (backup, world) = (after_withdrawals(1).await, after_withdrawals(2).await);
+    let service = between(&backup, &world);
+    let refused = service.start_worker(&Shutdown::new()).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            StartError::DatabaseBehindChain {
+                recorded: 1,
+                on_chain: 2
+            }
+        ),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("restore the newer database"), "{refused}");
+    // Nothing was begun, so the right chain can still be brought to it.
+    assert_starts(&between(&world, &world)).await;
+    assert_starts(&between(&backup, &backup)).await;
+}
+
+#[tokio::test]
+async fn a_chain_that_does_not_answer_keeps_nobody_from_starting() {
+    let (backup, world) = (after_withdrawals(1).await, after_withdrawals(2).await);
+    world.manners.silence(true);
+    assert_starts(&between(&backup, &world)).await;
+}
+
+#[tokio::test]
+async fn a_chain_that_is_behind_is_waited_for() {
+    let (world, shorter) = (after_withdrawals(2).await, after_withdrawals(1).await);
+    assert_starts(&between(&world, &shorter)).await;
+    // Signed and never sent: an ordinary death, right before the broadcast.
+    world.accept(withdrawal(3)).await;
+    let fuse = crate::fuse::Fuse::new(7);
+    let service = crate::fuse::mortal(&world, &fuse);
+    let claimed = world.claim(crate::world::key(3, Step::Withdraw)).await;
+    assert!(fuse.live(service.handler().handle(claimed)).await.is_none());
+    assert_eq!(world.next_hot_nonce().await, Some(3));
+    assert_eq!(world.confirmed(3, Step::Withdraw).await, 0);
+    assert_starts(&between(&world, &world)).await;
+}
+
+#[tokio::test]
+async fn a_new_database_starts_on_an_old_chain() {
+    let (empty, world) = (World::new(), after_withdrawals(2).await);
+    assert_starts(&between(&empty, &world)).await;
+}

@@ -1,9 +1,11 @@
 //! The conformance suite of the transfer store: what every adapter must do, whatever its database.
 
+mod hot_wallet;
+
 use std::sync::Arc;
 
 use bc_gateway::ports::{
-    Address, Commitment, NewSweep, Party, SignedBatch, SignedCommand, SignedTransfer, TransferStore,
+    Address, Commitment, Funds, NewSweep, Party, SignedBatch, SignedCommand, SignedTransfer, TransferStore,
 };
 use bc_gateway::store::sqlite::audit;
 use contracts::clients::WithdrawCommand;
@@ -37,6 +39,13 @@ fn bytes(nonce: u64) -> SignedTransfer {
     }
 }
 
+fn funds(coins: i128, nonce: u64) -> Funds {
+    Funds {
+        coins: btc(coins),
+        nonce,
+    }
+}
+
 impl Suite {
     async fn claimed(&self, key: CommandKey) -> Claimed {
         let command = WithdrawCommand {
@@ -62,6 +71,7 @@ impl Suite {
             epoch: claimed.epoch,
             to: party(to),
             amount,
+            funds: funds(1_000_000, 0),
             transfer: bytes(nonce),
         }
     }
@@ -325,6 +335,7 @@ async fn sqlite_conforms() {
     suite.coins_are_counted_once_and_the_longest_waiting_first().await;
     suite.a_sweep_begins_only_on_a_true_count_and_ends_once().await;
     suite.a_customers_coins_are_promised_once().await;
+    suite.the_hot_wallets_coins_are_promised_once().await;
     let (expected, facts) = world
         .database
         .readers()
@@ -340,7 +351,7 @@ async fn sqlite_conforms() {
         .iter()
         .map(|line| (line.user_id.get(), line.coins.units()))
         .collect();
-    assert_eq!(coins, [(1, -6), (2, 0), (3, 6)]);
+    assert_eq!(coins, [(1, -17), (2, 0), (3, 17)]);
     assert!(
         expected
             .iter()

@@ -36,7 +36,19 @@ pub(super) fn next_nonce(connection: &Connection, address: &Address) -> rusqlite
         .optional()
 }
 
-/// Moves an address's nonce on..
+/// The first nonce above all of a user's that are confirmed. From the greatest nonce down, so it looks at what is under
+/// way and one more.
+pub(super) fn confirmed_nonce(connection: &Connection, user: UserId) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached(
+            "SELECT t.nonce + 1 FROM bc_gateway_transfers t CROSS JOIN bc_gateway_commands c USING (order_id, step)
+             WHERE t.from_user = ? AND c.state = 'done' ORDER BY t.nonce DESC LIMIT 1",
+        )?
+        .query_row([user.get()], |row| nonce_from(row, 0))
+        .optional()
+}
+
+/// Moves an address's nonce on.
 pub(super) fn set_next_nonce(tx: &Connection, address: &Address, next: u64) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO bc_gateway_nonces (address, next_nonce) VALUES (?1, ?2)
