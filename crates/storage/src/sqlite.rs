@@ -2,6 +2,7 @@
 //!
 //! One file, one writer thread, a few readers. `synchronous=FULL`: what was acknowledged survives a power cut.
 
+mod attention;
 mod columns;
 mod commands;
 mod database;
@@ -10,6 +11,7 @@ mod outbox;
 mod readers;
 mod writer;
 
+pub use attention::{dead_commands, dead_letters};
 pub use columns::{AmountBlob, bad_column, from_micros, micros};
 pub use commands::{COMMANDS_SCHEMA, SqliteCommands};
 pub use database::{Database, Durability, OpenError, Options, reader};
