@@ -5,8 +5,12 @@
 //! It changes nothing, and may run beside a process that is at work. Memory is bounded: orders and deposits are read
 //! page by page, findings are listed up to a limit and counted beyond it.
 
+mod attention;
+mod coins;
 mod deposits;
+mod expected;
 mod hot_wallet;
+mod legs;
 mod neighbours;
 mod nets;
 mod orders;
@@ -18,6 +22,7 @@ use contracts::ledger::Owner;
 use rusqlite::Connection;
 use thiserror::Error;
 
+pub use self::attention::Attention;
 use self::hot_wallet::HotWallet;
 pub use self::report::{Finding, MAX_FINDINGS, OrderCounts, Report};
 
@@ -66,6 +71,8 @@ fn check(snapshot: &Connection, on_progress: &mut dyn FnMut(u64)) -> rusqlite::R
         1,
         i64::MAX,
     )?);
+    report.attention = Attention::read(snapshot)?;
+    coins::check(snapshot, &mut report)?;
     deposits::check(snapshot, &mut report)?;
     orders::check(snapshot, &mut report, &mut hot_wallet, on_progress)?;
     let actual = balance::store::sqlite::audit::balances_of(snapshot, &Owner::HotWallet)?;

@@ -1,5 +1,5 @@
-//! Tie-out: the hot wallet holds what it was funded with, what was corrected by hand, and what each order in flight
-//! has put there, item by item; nothing else.
+//! Tie-out: the hot wallet holds what it was funded with, what was corrected by hand, and what each order must have there
+//! by its state, item by item; nothing else.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! What the other services know of an order agrees with what the order knows of itself: the trade, the transfer on the
 //! chain, the notification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bc_gateway::store::sqlite::audit::{WithdrawalFact, withdrawals_of_orders};
 use contracts::OrderId;
@@ -10,13 +10,16 @@ use contracts::messages::{Step, StepResult};
 use exchanger::store::sqlite::audit::{TradeFact, trades_of_orders};
 use notification::store::sqlite::audit::notifications_of_orders;
 use rusqlite::Connection;
+use storage::commands::State;
 use wallet::domain::{Order, OrderState};
+
+use super::expected::{Booked, Evidence, Traded};
 
 /// What the other services know of the orders of one page.
 pub(super) struct Neighbours {
     trades: BTreeMap<OrderId, Vec<TradeFact>>,
     withdrawals: BTreeMap<OrderId, Vec<WithdrawalFact>>,
-    notified: Vec<OrderId>,
+    notifications: BTreeMap<OrderId, State>,
 }
 
 impl Neighbours {
@@ -30,43 +33,123 @@ impl Neighbours {
         for withdrawal in withdrawals_of_orders(snapshot, from, to)? {
             withdrawals.entry(withdrawal.order_id).or_default().push(withdrawal);
         }
-        let notified = notifications_of_orders(snapshot, from, to)?
+        let notifications = notifications_of_orders(snapshot, from, to)?
             .into_iter()
-            .map(|fact| fact.order_id)
+            .map(|fact| (fact.order_id, fact.state))
             .collect();
         Ok(Self {
             trades,
             withdrawals,
-            notified,
+            notifications,
         })
     }
 
-    /// Forgets what belongs to `order`, and says what of it disagrees.
-    pub(super) fn problems(&mut self, order: &Order) -> Vec<String> {
-        let trades = self.trades.remove(&order.id).unwrap_or_default();
-        let withdrawals = self.withdrawals.remove(&order.id).unwrap_or_default();
-        let notified = self.notified.binary_search(&order.id).is_ok();
+    /// Hands over, and forgets, what belongs to an order.
+    pub(super) fn take(&mut self, order: OrderId) -> Records {
+        Records {
+            trades: self.trades.remove(&order).unwrap_or_default(),
+            withdrawals: self.withdrawals.remove(&order).unwrap_or_default(),
+            notification: self.notifications.remove(&order),
+        }
+    }
+
+    /// The orders whose records nobody took: a service knows of them, and the wallet does not.
+    pub(super) fn strangers(self) -> BTreeSet<OrderId> {
+        let services = self.trades.into_keys().chain(self.withdrawals.into_keys());
+        services.chain(self.notifications.into_keys()).collect()
+    }
+}
+
+/// What the other services know of one order.
+pub(super) struct Records {
+    trades: Vec<TradeFact>,
+    withdrawals: Vec<WithdrawalFact>,
+    notification: Option<State>,
+}
+
+/// How far the news of an end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// The user has them, or is to hear of nothing.
+    Told,
+    /// On their way.
+    Coming,
+    /// They will not come unless a person does something.
+    Lost,
+}
+
+impl Records {
+    /// What of it disagrees with the order.
+    pub(super) fn problems(&self, order: &Order) -> Vec<String> {
         let mut problems = Vec::new();
-        problems.extend(trade_problem(order, &trades));
-        problems.extend(withdrawal_problem(order, &withdrawals));
-        if notified && (!order.saga.state.is_end() || order.saga.refused_at_hold()) {
+        problems.extend(trade_problem(order, &self.trades));
+        problems.extend(withdrawal_problem(order, &self.withdrawals));
+        if self.notification.is_some() && (!order.saga.state.is_end() || order.saga.refused_at_hold()) {
             problems.push("has a notification that nobody should have sent".to_owned());
         }
         problems
     }
 
-    /// Whether the user of an ended order is still to be told: its notification is on its way to the service.
-    pub(super) fn is_untold(&self, order: &Order) -> bool {
-        order.saga.state.is_end() && !order.saga.refused_at_hold() && self.notified.binary_search(&order.id).is_err()
+    /// How far the news of the order's end is.
+    pub(super) fn news(&self, order: &Order) -> News {
+        if !order.saga.state.is_end() || order.saga.refused_at_hold() {
+            return News::Told;
+        }
+        match self.notification {
+            Some(State::Done) => News::Told,
+            None | Some(State::Open) => News::Coming,
+            Some(State::Failed | State::Dead) => News::Lost,
+        }
     }
 
-    /// Orders of which a service knows and the wallet does not.
-    pub(super) fn strangers(&self, known: &[OrderId]) -> Vec<OrderId> {
-        let mut strangers: Vec<_> = self.trades.keys().chain(self.withdrawals.keys()).copied().collect();
-        strangers.extend(self.notified.iter().filter(|id| known.binary_search(id).is_err()));
-        strangers.sort_unstable();
-        strangers.dedup();
-        strangers
+    /// What they say about the order's bookings, which in the ledger come to the trade `in_books`.
+    pub(super) fn evidence(&self, in_books: Option<Traded>) -> Evidence {
+        let trade = self.trades.iter().find(|trade| trade.step == Step::Exchange);
+        let traded = match trade.map(|trade| &trade.result) {
+            Some(Some(StepResult::Traded(trade))) => Some(Traded::from(trade)),
+            // Under way: booked, and not recorded yet.
+            Some(None) => in_books,
+            Some(Some(
+                StepResult::Transferred { .. }
+                | StepResult::Reversed
+                | StepResult::Notified
+                | StepResult::Failure { .. },
+            ))
+            | None => None,
+        };
+        let reversal = self.trades.iter().find(|trade| trade.step == Step::Reverse);
+        let reversed = match reversal.map(|reversal| &reversal.result) {
+            Some(Some(StepResult::Reversed)) => Booked::Yes,
+            Some(None) => Booked::Perhaps,
+            Some(Some(
+                StepResult::Traded(_)
+                | StepResult::Transferred { .. }
+                | StepResult::Notified
+                | StepResult::Failure { .. },
+            ))
+            | None => Booked::No,
+        };
+        Evidence {
+            traded,
+            withdrawn: self.transferred(Step::Withdraw),
+            taken_back: self.transferred(Step::WithdrawBack),
+            reversed,
+        }
+    }
+
+    /// Nothing is booked before it is signed.
+    fn transferred(&self, step: Step) -> Booked {
+        let Some(fact) = self.withdrawals.iter().find(|fact| fact.step == step) else {
+            return Booked::No;
+        };
+        match &fact.result {
+            Some(StepResult::Transferred { .. }) => Booked::Yes,
+            None if fact.signed => Booked::Perhaps,
+            None
+            | Some(StepResult::Traded(_) | StepResult::Reversed | StepResult::Notified | StepResult::Failure { .. }) => {
+                Booked::No
+            }
+        }
     }
 }
 
@@ -113,5 +196,74 @@ fn withdrawal_problem(order: &Order, withdrawals: &[WithdrawalFact]) -> Option<S
         }
         (_, Side::Sell, Some(_)) => Some("is a sale, and sent coins".to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::messages::FailureCode;
+    use contracts::{Amount, Asset, UserId};
+
+    use super::*;
+
+    fn records(trade: Option<StepResult>, withdrawal: Option<StepResult>, signed: bool) -> Records {
+        let order_id = OrderId::FIRST;
+        let step = Step::Exchange;
+        Records {
+            trades: vec![TradeFact {
+                order_id,
+                step,
+                result: trade,
+            }],
+            withdrawals: vec![WithdrawalFact {
+                order_id,
+                step: Step::WithdrawBack,
+                state: State::Open,
+                result: withdrawal,
+                signed,
+                from: UserId::HOT_WALLET,
+                to: UserId::HOT_WALLET,
+                amount: Amount::zero(Asset::BTC),
+            }],
+            notification: None,
+        }
+    }
+
+    fn failure() -> Option<StepResult> {
+        Some(StepResult::Failure {
+            code: FailureCode::Cancelled,
+            detail: String::new(),
+        })
+    }
+
+    #[test]
+    fn the_books_are_believed_about_a_trade_only_while_the_exchanger_is_at_it() {
+        let in_books = Some(Traded {
+            filled: Amount::new(1, Asset::BTC),
+            value: Amount::new(1, Asset::USD),
+            fee: Amount::zero(Asset::USD),
+            returned: Amount::zero(Asset::USD),
+        });
+        assert_eq!(records(None, None, false).evidence(in_books).traded, in_books);
+        assert_eq!(records(failure(), None, false).evidence(in_books).traded, None);
+    }
+
+    #[test]
+    fn a_transfer_is_booked_for_certain_once_it_is_recorded_and_never_before_it_is_signed() {
+        let transferred = Some(StepResult::Transferred {
+            transaction: "t".to_owned(),
+        });
+        for (result, signed, booked) in [
+            (None, false, Booked::No),
+            (None, true, Booked::Perhaps),
+            (transferred, true, Booked::Yes),
+            (failure(), false, Booked::No),
+            // There was nothing to take back.
+            (Some(StepResult::Reversed), false, Booked::No),
+        ] {
+            let evidence = records(None, result.clone(), signed).evidence(None);
+            assert_eq!(evidence.taken_back, booked, "{result:?}");
+            assert_eq!(evidence.withdrawn, Booked::No, "there is no such command");
+        }
     }
 }

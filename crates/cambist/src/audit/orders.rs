@@ -1,19 +1,21 @@
-//! Every order's bookings are exactly what its end says, and its log leads to its state.
+//! Every order's bookings are exactly what its state and the other services' records allow, and its log leads to its
+//! state.
 
 use std::collections::BTreeMap;
 
 use balance::domain::PostedTransfer;
 use balance::store::sqlite::audit::transfers_of_orders;
-use contracts::clients::Side;
+use contracts::OrderId;
 use contracts::ledger::{Leg, Origin, Owner};
-use contracts::{Amount, OrderId};
 use rusqlite::Connection;
-use wallet::domain::{Order, OrderState, Saga, replay};
+use wallet::domain::{LogEntry, Order, Saga, replay};
 use wallet::store::sqlite::audit::{self as wallet_facts, OrderFacts};
 
 use super::PAGE;
+use super::expected::{self, Traded};
 use super::hot_wallet::HotWallet;
-use super::neighbours::Neighbours;
+use super::legs;
+use super::neighbours::{Neighbours, News, Records};
 use super::nets::Nets;
 use super::report::Report;
 
@@ -37,23 +39,26 @@ pub(super) fn check(
         }
         let first = OrderId::try_new(from).unwrap_or(OrderId::FIRST);
         let mut neighbours = Neighbours::read(snapshot, first, last.unwrap_or(OrderId::LAST))?;
-        for facts in &orders {
-            let transfers = booked.remove(&facts.order.id).unwrap_or_default();
-            let problems = problems(facts, &transfers)
-                .into_iter()
-                .chain(neighbours.problems(&facts.order));
-            for problem in problems {
-                report.find(format!("order {}", facts.order.id), problem);
+        for OrderFacts { order, log } in &orders {
+            let transfers = booked.remove(&order.id).unwrap_or_default();
+            let records = neighbours.take(order.id);
+            let verdict = judge(order, &transfers, &records);
+            let problems = log_problem(order, log).into_iter().chain(verdict.problems);
+            for problem in problems.chain(records.problems(order)) {
+                report.find(format!("order {}", order.id), problem);
             }
-            report.untold += u64::from(neighbours.is_untold(&facts.order));
-            report.orders.count(&facts.order.saga);
-            hot_wallet.add(&Nets::of(&transfers));
+            match records.news(order) {
+                News::Told => {}
+                News::Coming => report.untold += 1,
+                News::Lost => report.attention.undelivered += 1,
+            }
+            report.orders.count(&order.saga);
+            hot_wallet.add(&verdict.expected);
         }
         for id in booked.into_keys() {
             report.find(format!("order {id}"), "has bookings, but there is no such order");
         }
-        let known: Vec<OrderId> = orders.iter().map(|facts| facts.order.id).collect();
-        for id in neighbours.strangers(&known) {
+        for id in neighbours.strangers() {
             report.find(
                 format!("order {id}"),
                 "is known to the other services, but there is no such order",
@@ -67,21 +72,18 @@ pub(super) fn check(
     }
 }
 
-/// What is wrong with one order, its log and its bookings.
-fn problems(facts: &OrderFacts, booked: &[PostedTransfer]) -> Vec<String> {
-    let OrderFacts { order, log } = facts;
-    let mut problems = Vec::new();
-    match replay(log) {
-        Ok(saga) if saga == order.saga => {}
-        Ok(saga) if saga.state == order.saga.state => {
-            let fields = differing(&order.saga, &saga).join(", ");
-            problems.push(format!("is not what its log leads to; they differ in {fields}"));
-        }
-        Ok(saga) => problems.push(format!("is {}, but its log leads to {}", order.saga.state, saga.state)),
-        Err(error) => problems.push(format!("has a log that explains nothing: {error}")),
-    }
-    let nets = Nets::of(booked).of_wallets();
+/// What the audit makes of one order's bookings.
+struct Verdict {
+    problems: Vec<String>,
+    /// What the order must have moved: what it did move if that is allowed.
+    expected: Nets,
+}
+
+fn judge(order: &Order, booked: &[PostedTransfer], records: &Records) -> Verdict {
+    let saga = &order.saga;
     let user = Owner::wallet(order.user_id);
+    let nets = Nets::of(booked).of_wallets();
+    let mut problems = Vec::new();
     for (owner, _) in nets
         .iter()
         .filter(|(owner, _)| **owner != user && **owner != Owner::HotWallet)
@@ -89,18 +91,50 @@ fn problems(facts: &OrderFacts, booked: &[PostedTransfer]) -> Vec<String> {
         problems.push(format!("moved money of {owner}, whose order it is not"));
     }
     problems.extend(hold_problem(order, booked));
-    problems.extend(match order.saga.state {
-        OrderState::Completed => completed_problem(order, &user, &nets),
-        // A failed order leaves its user, and the hot wallet, exactly where they were.
-        OrderState::Failed => differs(&nets, &Nets::default(), order),
-        OrderState::Created
-        | OrderState::Exchanging
-        | OrderState::Withdrawing
-        | OrderState::Reversing
-        | OrderState::Releasing
-        | OrderState::Stuck { .. } => in_flight_problem(&nets),
+    problems.extend(legs::misplaced(booked, saga.terms.side, &user));
+    let in_books = legs::traded(booked, &saga.terms).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
     });
-    problems
+    let evidence = records.evidence(in_books);
+    let recorded = saga.trade.as_ref().map(Traded::from).or(evidence.traded);
+    if in_books.is_some() && in_books != recorded {
+        problems.push("has another trade in the books than was made".to_owned());
+    }
+    let allowed = expected::allowed(saga, &user, &evidence);
+    if !allowed.contains(&nets) {
+        problems.push(not_allowed(saga, &nets, &allowed));
+    }
+    let matching = allowed.iter().position(|allowed| *allowed == nets).unwrap_or(0);
+    Verdict {
+        problems,
+        expected: allowed.into_iter().nth(matching).unwrap_or_default(),
+    }
+}
+
+fn not_allowed(saga: &Saga, nets: &Nets, allowed: &[Nets]) -> String {
+    if allowed.is_empty() {
+        return format!("is {} without a trade", saga.state);
+    }
+    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    format!(
+        "is {} and should have moved {}; it moved {nets}",
+        saga.state,
+        allowed.join(" or ")
+    )
+}
+
+/// The log leads to the row.
+fn log_problem(order: &Order, log: &[LogEntry]) -> Option<String> {
+    match replay(log) {
+        Ok(saga) if saga == order.saga => None,
+        Ok(saga) if saga.state == order.saga.state => {
+            let fields = differing(&order.saga, &saga).join(", ");
+            Some(format!("is not what its log leads to; they differ in {fields}"))
+        }
+        Ok(saga) => Some(format!("is {}, but its log leads to {}", order.saga.state, saga.state)),
+        Err(error) => Some(format!("has a log that explains nothing: {error}")),
+    }
 }
 
 /// What a row and its log tell differently of the same state.
@@ -128,48 +162,4 @@ fn hold_problem(order: &Order, booked: &[PostedTransfer]) -> Option<String> {
         None if !booked.is_empty() => Some("has bookings without a hold".to_owned()),
         Some(_) | None => None,
     }
-}
-
-/// A completed order changes its user by exactly what was filled and charged, and leaves nothing in the hot wallet.
-fn completed_problem(order: &Order, user: &Owner, nets: &Nets) -> Option<String> {
-    let Some(trade) = &order.saga.trade else {
-        return Some("is completed without a trade".to_owned());
-    };
-    let mut expected = Nets::default();
-    let mut change =
-        |amount: Amount, sign: i128| expected.add(user, amount.asset(), amount.units().saturating_mul(sign));
-    match order.saga.terms.side {
-        Side::Buy => {
-            change(trade.filled, 1);
-            change(trade.value, -1);
-        }
-        Side::Sell => {
-            change(trade.filled, -1);
-            change(trade.value, 1);
-        }
-    }
-    change(trade.fee, -1);
-    differs(nets, &expected, order)
-}
-
-fn differs(actual: &Nets, expected: &Nets, order: &Order) -> Option<String> {
-    (actual != expected).then(|| {
-        format!(
-            "is {} and should have moved {expected}; it moved {actual}",
-            order.saga.state
-        )
-    })
-}
-
-/// What an order in flight has moved lies in the hot wallet: never less than nothing.
-fn in_flight_problem(nets: &Nets) -> Option<String> {
-    let overdrawn = nets
-        .iter()
-        .find(|(owner, amount)| **owner == Owner::HotWallet && amount.is_negative());
-    overdrawn.map(|(_, amount)| {
-        format!(
-            "has taken {amount} {} more from the hot wallet than it put there",
-            amount.asset()
-        )
-    })
 }

@@ -8,6 +8,8 @@ use contracts::Amount;
 use serde_json::{Value, json};
 use wallet::domain::{OrderState, Saga};
 
+use super::attention::Attention;
+
 /// The most findings that are listed; a broken database must not fill the memory.
 pub const MAX_FINDINGS: usize = 1_000;
 
@@ -67,6 +69,8 @@ pub struct Report {
     pub deposits: u64,
     /// How many orders have ended whose users' notifications are still on their way.
     pub untold: u64,
+    /// What needs an operator; nothing of it is a finding.
+    pub attention: Attention,
     findings: Vec<Finding>,
     unlisted: u64,
 }
@@ -77,6 +81,7 @@ impl Report {
             orders: OrderCounts::default(),
             deposits: 0,
             untold: 0,
+            attention: Attention::default(),
             findings: Vec::new(),
             unlisted: books.unlisted,
             books,
@@ -133,6 +138,7 @@ impl Report {
             "orders_in_flight": self.orders.in_flight,
             "orders_stuck": self.orders.stuck,
             "notifications_on_their_way": self.untold,
+            "needs_operator": self.attention.to_json(),
             "totals": totals.collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "findings_not_listed": self.unlisted,
@@ -159,6 +165,9 @@ impl fmt::Display for Report {
             format!(": {}", states.join(", "))
         };
         writeln!(f, "orders    {}{states}", self.orders.total())?;
+        for line in self.attention.lines() {
+            writeln!(f, "needs an operator: {line}")?;
+        }
         if !self.books.totals.is_empty() {
             writeln!(
                 f,

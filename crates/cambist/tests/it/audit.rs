@@ -2,6 +2,7 @@
 //! the program ends with 1.
 
 mod damages;
+mod operator;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,8 @@
 //! What somebody might do to a database, and what the audit has to say of it.
 
+mod deposits;
+mod unseen;
+
 use contracts::{Amount, Asset};
 
 /// A damage to the database of [`super::sound_database`].
@@ -88,7 +91,8 @@ pub(super) fn damages() -> Vec<Damage> {
     all.extend(of_thefts());
     all.extend(of_orders());
     all.extend(of_logs());
-    all.extend(of_deposits());
+    all.extend(deposits::of_deposits());
+    all.extend(unseen::unseen());
     all
 }
 
@@ -167,7 +171,7 @@ fn of_transfers() -> Vec<Damage> {
             "DELETE FROM balance_transfers WHERE origin_kind = 'order' AND origin_id = 3 AND leg = 50",
             &[
                 ("order 3", "is failed and should have moved nothing"),
-                ("hot wallet", "1060 USD"),
+                ("books", "hot_wallet USD"),
             ],
         ),
         damage(
@@ -376,54 +380,6 @@ fn of_logs() -> Vec<Damage> {
                 ("order 6", "the log is empty"),
                 ("order 6", "says that it holds money, and none is booked"),
             ],
-        ),
-    ]
-}
-
-fn of_deposits() -> Vec<Damage> {
-    let deposit = |status: &str| {
-        format!(
-            "INSERT INTO wallet_deposits (deposit_id, user_id, currency, amount, reference, status, next_attempt_at,
-             created_at, booked_at) VALUES (2, 2, 'USD', {}, 'mine', '{status}', 0, 0, 0)",
-            usd("500")
-        )
-    };
-    vec![
-        damage(
-            "a deposit says that it is booked",
-            deposit("booked"),
-            &[("deposit 2", "says that it is booked, and is not")],
-        ),
-        damage(
-            "a deposit was raised afterwards",
-            format!("UPDATE wallet_deposits SET amount = {}", usd("6000")),
-            &[("deposit 1", "is booked otherwise than it says")],
-        ),
-        damage(
-            "a deposit went to another user",
-            "UPDATE wallet_deposits SET user_id = 3",
-            &[("deposit 1", "is booked otherwise than it says")],
-        ),
-        damage(
-            "a deposit was deleted",
-            "DELETE FROM wallet_deposits",
-            &[("deposit 1", "is booked, but there is no such deposit")],
-        ),
-        damage(
-            "the booking of a deposit was deleted",
-            "DELETE FROM balance_transfers WHERE origin_kind = 'deposit'",
-            &[
-                ("deposit 1", "says that it is booked, and is not"),
-                ("books", "external:bank USD"),
-            ],
-        ),
-        damage(
-            "a deposit was booked twice",
-            format!(
-                "{}; UPDATE wallet_deposits SET status = 'booked';",
-                theft("deposit", 1, 2)
-            ),
-            &[("deposit 1", "is booked 2 times")],
         ),
     ]
 }

@@ -1,0 +1,76 @@
+//! What an operator does and what an operator is needed for: neither is a finding.
+
+use contracts::ledger::Owner;
+use contracts::{Asset, UserId};
+use reqwest::Method;
+use test_kit::api::placed;
+use test_kit::system::TestSystem;
+
+use super::*;
+
+#[tokio::test]
+async fn a_completed_buy_that_an_operator_takes_back_is_no_finding() {
+    let system = TestSystem::start().await;
+    let user = system.api.given_a_user_with("ada", "600").await;
+    let id = placed(&user.buy("30", None).await);
+    user.order_at_its_end(id).await;
+    let back = r#"{"acquirer_user_id": 2, "order_id": 1, "crypto_amount": 3, "compensate": true}"#;
+    let answer = system
+        .operator(Method::POST, "/bc_gateway/withdraw/1", Some(back))
+        .await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    // Sound before, in between and after: whichever of the two is booked and recorded.
+    let give_up = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while system.coins(2, Asset::BTC).await != "0" || user.balances().await.1 != "0" {
+        system.assert_clean();
+        assert!(tokio::time::Instant::now() < give_up, "nothing came back");
+        tokio::task::yield_now().await;
+    }
+    system.assert_clean();
+    assert_eq!(user.balances().await, ("570".into(), "0".into()));
+    assert_eq!(system.balance(&Owner::HotWallet, Asset::BTC), "1003");
+    assert_eq!(system.coins(UserId::HOT_WALLET.get(), Asset::BTC).await, "1000000");
+}
+
+#[tokio::test]
+async fn what_needs_an_operator_is_shown_and_is_no_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = sound_database(&folder).await;
+    let report = audit(&sound, |_| {}).unwrap();
+    assert!(!report.to_string().contains("needs an operator"), "{report}");
+    let trouble = Damage {
+        what: "letters, commands and notifications died",
+        sql:
+            "INSERT INTO wallet_dead_letters (source, payload, error, died_at) VALUES ('saga_steps', '{', 'no JSON', 1);
+            INSERT OR REPLACE INTO exchanger_commands (order_id, step, content, progress, state, epoch, next_attempt_at,
+            created_at, updated_at) VALUES (5, 'exchange', '{}', '{}', 'dead', 1, 0, 0, 0);
+            INSERT OR REPLACE INTO notification_commands (order_id, step, content, progress, state, epoch,
+            next_attempt_at, created_at, updated_at) VALUES (1, 'notify', '{}', '{}', 'failed', 1, 0, 0, 0),
+            (2, 'notify', '{}', '{}', 'dead', 1, 0, 0, 0), (3, 'notify', '{}', '{}', 'open', 1, 0, 0, 0);"
+                .to_owned(),
+        expected: Vec::new(),
+    };
+    let report = audit(&damaged(&folder, &sound, &trouble), |_| {}).unwrap();
+    assert!(report.is_clean(), "{report}");
+    let json = report.to_json();
+    assert_eq!(
+        json["needs_operator"],
+        serde_json::json!({
+            "dead_letters": {"wallet": 1},
+            "dead_commands": {"exchanger": 1, "notification": 1},
+            "notifications_not_delivered": 2,
+        })
+    );
+    assert_eq!(json["notifications_on_their_way"], 1);
+    for line in [
+        "1 dead letters of wallet",
+        "1 dead commands of exchanger",
+        "1 dead commands of notification",
+        "2 notifications not delivered",
+    ] {
+        assert!(
+            report.to_string().contains(&format!("needs an operator: {line}")),
+            "{report}"
+        );
+    }
+}
