@@ -19,7 +19,7 @@ use contracts::{Amount, Asset, AssetKind, Clock, ServiceName};
 use jiff::Timestamp;
 use storage::StoreError;
 use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, Durability, OpenError, Options, migrate};
+use storage::sqlite::{Database, OpenError, Options, migrate};
 use thiserror::Error;
 
 use self::ledger::Entry;
@@ -70,14 +70,9 @@ impl SimulatedChain {
         clock: Arc<dyn Clock>,
         manners: Arc<dyn Manners>,
     ) -> Result<Self, OpenChainError> {
-        // A power cut takes the simulator and its whole world at once, so nothing is worth waiting for the disk.
-        let options = Options {
-            durability: Durability::ProcessCrash,
-            ..Options::default()
-        };
         let schema = [Migrations::new(ServiceName::BcGateway).then("chain", ledger::SCHEMA)];
         let (now, rich) = (clock.now(), wire::address(rich));
-        let database = Database::open(path, options, |connection| -> Result<(), OpenChainError> {
+        let database = Database::open(path, Options::default(), |connection| -> Result<(), OpenChainError> {
             migrate(connection, &schema, now)?;
             let tx = connection.transaction().map_err(SchemaError::from)?;
             for coins in genesis {
