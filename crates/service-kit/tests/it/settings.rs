@@ -206,7 +206,7 @@ fn settings_that_contradict_one_another_are_refused() {
             "hold_wait must be shorter than request_timeout",
         ),
         (
-            &[("CAMBIST_COMMAND_LEASE", "15s")],
+            &[("CAMBIST_COMMAND_LEASE", "10s")],
             "must be shorter than command_lease",
         ),
         (
