@@ -60,7 +60,7 @@ fn completed(saga: &Saga, trade: &Trade) -> String {
             held = saga.terms.hold.asset(),
         )
     };
-    format!("{done}\n\n{done}.\nThe price was {price} {currency} for 1 {asset}.\n{arrived}{rest}")
+    format!("{done}\n\nThe price was {price} {currency} for 1 {asset}.\n{arrived}{rest}")
 }
 
 fn failed(saga: &Saga) -> String {
