@@ -214,9 +214,9 @@ macro_rules! legs {
 legs! {
     /// External bank → user.
     Deposit = 1, "deposit";
-    /// Treasury → hot wallet, or external → treasury, in fiat or crypto (one leg for each asset below).
+    /// Treasury → hot wallet, in fiat: the house's first capital.
     FundFiat = 2, "fund_fiat";
-    /// See [`Leg::FundFiat`].
+    /// The same in crypto.
     FundCrypto = 3, "fund_crypto";
     /// A correction of the fiat balance.
     AdjustFiat = 4, "adjust_fiat";
@@ -242,7 +242,7 @@ legs! {
     ReversePay = 40, "reverse_pay";
     /// Venue → hot wallet: what selling back brought.
     ReverseReceive = 41, "reverse_receive";
-    /// The fee of selling back, from the hot wallet's proceeds to `fees`.
+    /// The fee of selling back: venue → `fees`, out of the proceeds.
     ReverseFee = 42, "reverse_fee";
     /// What rounding left over of selling back.
     ReverseRounding = 43, "reverse_rounding";
