@@ -1,17 +1,19 @@
 //! The tools the test run needs: found, or installed, or asked for.
 //!
-//! A tool is looked for in `PATH`, then in the project's own cache (`target/tools/bin`). What is missing is
-//! installed by apt where this runs as root, after saying so; otherwise the exact command is printed and the
-//! run ends. No service is started: while apt works, a policy forbids it, and the policy is removed after.
+//! A tool is looked for in `PATH`. What is missing is installed by apt where this runs as root, after saying so;
+//! otherwise the exact command is printed and the run ends. Tools that are written in Python live in an environment of
+//! the project's own under `target/tools`, with pinned versions.
+
+mod apt;
+mod python;
 
 use std::env;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 
 /// Where a tool comes from.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,8 @@ enum Source {
 struct Tool {
     program: &'static str,
     source: Source,
+    /// Arguments with which it must succeed to count as there: some are found in `PATH` without what they need.
+    proof: &'static [&'static str],
     purpose: &'static str,
 }
 
@@ -35,21 +39,38 @@ const TOOLS: &[Tool] = &[
     Tool {
         program: "cc",
         source: Source::Apt(&["gcc", "libc6-dev"]),
+        proof: &[],
         purpose: "compiles the SQLite that is built in, and links",
     },
     Tool {
         program: "git",
         source: Source::Apt(&["git"]),
+        proof: &[],
         purpose: "tells the rules which files are ours",
     },
     Tool {
+        program: "python3",
+        source: Source::Apt(&["python3", "python3-venv"]),
+        proof: &["-c", "import ensurepip, venv"],
+        purpose: "runs the API fuzzer and the mail server of the tests",
+    },
+    Tool {
+        program: "promtool",
+        source: Source::Apt(&["prometheus"]),
+        proof: &[],
+        purpose: "checks the metrics and tests the alert rules",
+    },
+    Tool {
+        // rustup puts a placeholder into PATH for components that are not installed; it only fails when run.
         program: "cargo-fmt",
         source: Source::Rustup("rustfmt"),
+        proof: &["--version"],
         purpose: "checks the format",
     },
     Tool {
         program: "cargo-clippy",
         source: Source::Rustup("clippy"),
+        proof: &["--version"],
         purpose: "checks the lints",
     },
 ];
@@ -75,7 +96,7 @@ pub(crate) fn ensure_all(root: &Path) -> Result<()> {
         Plan::Ready => {}
         Plan::Install(packages) => {
             println!("installing by apt: {}", packages.join(" "));
-            install(&packages)?;
+            apt::install(&packages)?;
             if let Some(tool) = absent.iter().find(|tool| !is_there(tool, root)) {
                 bail!(
                     "apt installed {}, but `{}` is still not in PATH",
@@ -86,6 +107,7 @@ pub(crate) fn ensure_all(root: &Path) -> Result<()> {
         }
         Plan::Ask(commands) => bail!("tools are missing; run:\n  {}", commands.join("\n  ")),
     }
+    python::ensure(root)?;
     let programs: Vec<&str> = TOOLS.iter().map(|tool| tool.program).collect();
     println!("found {}", programs.join(", "));
     Ok(())
@@ -118,21 +140,16 @@ fn plan(missing: &[&Tool], may_install: bool) -> Plan {
 }
 
 fn is_there(tool: &Tool, root: &Path) -> bool {
-    let Some(program) = find(tool.program, root) else {
-        return false;
-    };
-    match tool.source {
-        Source::Apt(_) => true,
-        // rustup puts a placeholder into PATH for components that are not installed; it only fails when run.
-        Source::Rustup(_) => quiet(Command::new(program).arg("--version")),
-    }
+    find(tool.program, root)
+        .is_some_and(|program| tool.proof.is_empty() || quiet(Command::new(program).args(tool.proof)))
 }
 
-/// Where programs are looked for: `PATH`, then the project's own cache. The stages get it as their `PATH`.
+/// Where programs are looked for: `PATH`, then the project's Python environment. The stages get it as their `PATH`.
 pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let cache = Some(root.join("target/tools/bin")).filter(|cache| cache.is_dir());
-    env::split_paths(&path).chain(cache).collect()
+    env::split_paths(&path)
+        .chain([python::environment(root).join("bin")])
+        .collect()
 }
 
 fn find(program: &str, root: &Path) -> Option<PathBuf> {
@@ -154,68 +171,6 @@ fn is_root() -> bool {
 fn quiet(command: &mut Command) -> bool {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-fn install(packages: &[&str]) -> Result<()> {
-    let _policy = NoServices::begin(Path::new(POLICY))?;
-    // Lists may be absent (a container) or old; that they cannot be refreshed does not matter if they suffice.
-    quiet(Command::new("apt-get").args(["update", "-qq"]));
-    let status = Command::new("apt-get")
-        .args(["install", "-y", "-qq", "--no-install-recommends"])
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .status()
-        .context("apt-get does not run")?;
-    ensure!(
-        status.success(),
-        "apt-get install {} failed: {status}",
-        packages.join(" ")
-    );
-    Ok(())
-}
-
-/// Where Debian asks whether a package may start its service.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
-
-/// The answer: no (101 is "forbidden by policy").
-const FORBIDDEN: &str =
-    "#!/bin/sh\n# Of `cargo xtask`, while it installs; may be removed when it does not run.\nexit 101\n";
-
-/// While this lives, apt starts no service. A policy that is already there is the machine's own and stays.
-struct NoServices {
-    ours: Option<PathBuf>,
-}
-
-impl NoServices {
-    fn begin(policy: &Path) -> Result<Self> {
-        let ours = Some(policy.to_owned());
-        if fs::read_to_string(policy).is_ok_and(|text| text == FORBIDDEN) {
-            // Left by a run that was killed.
-            return Ok(Self { ours });
-        }
-        if policy.exists() {
-            return Ok(Self { ours: None });
-        }
-        let mut options = fs::OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o755);
-        let mut file = options
-            .open(policy)
-            .with_context(|| format!("{} cannot be written", policy.display()))?;
-        file.write_all(FORBIDDEN.as_bytes())?;
-        Ok(Self { ours })
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if let Some(policy) = &self.ours
-            && let Err(error) = fs::remove_file(policy)
-        {
-            let policy = policy.display();
-            eprintln!("{policy} could not be removed ({error}); while it is there, apt starts no service");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -245,29 +200,6 @@ mod tests {
         let missing = [tool("cargo-fmt"), tool("cargo-clippy")];
         let command = "rustup component add rustfmt clippy".to_owned();
         assert_eq!(plan(&missing, true), Plan::Ask(vec![command]));
-    }
-
-    #[test]
-    fn services_are_forbidden_while_apt_works_and_no_longer() {
-        let folder = tempfile::tempdir().unwrap();
-        let policy = folder.path().join("policy-rc.d");
-        let guard = NoServices::begin(&policy).unwrap();
-        let answer = Command::new("sh").arg(&policy).status().unwrap();
-        assert_eq!(answer.code(), Some(101));
-        assert_eq!(fs::metadata(&policy).unwrap().permissions().mode() & 0o111, 0o111);
-        // As if that run had been killed: the next one takes its policy over.
-        std::mem::forget(guard);
-        drop(NoServices::begin(&policy).unwrap());
-        assert!(!policy.exists());
-    }
-
-    #[test]
-    fn a_policy_of_the_machine_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let policy = folder.path().join("policy-rc.d");
-        fs::write(&policy, "exit 0").unwrap();
-        drop(NoServices::begin(&policy).unwrap());
-        assert_eq!(fs::read_to_string(&policy).unwrap(), "exit 0");
     }
 
     #[test]
