@@ -1,10 +1,13 @@
 //! HTTP: extract, ask the use case, answer. Admission comes first, then the token, then the body.
 
 mod bodies;
+mod csv;
 mod deposits;
+mod events;
 mod orders;
 mod problems;
 mod sagas;
+mod transactions;
 mod wallets;
 
 use std::sync::Arc;
@@ -41,9 +44,10 @@ pub(crate) fn public_routes(wallet: &Arc<Wallet>) -> Router {
             "/wallet/{user_id}",
             get(wallets::read).post(wallets::open).patch(deposits::make),
         )
-        .route("/wallet/{user_id}/transactions", get(wallets::transactions))
+        .route("/wallet/{user_id}/transactions", get(transactions::list))
         .route("/orders/{user_id}", get(orders::list))
-        .route("/orders/{user_id}/{order_id}", get(orders::read));
+        .route("/orders/{user_id}/{order_id}", get(orders::read))
+        .route("/orders/{user_id}/{order_id}/events", get(events::follow));
     protect(others, verifier).merge(orders).with_state(Arc::clone(wallet))
 }
 

@@ -64,6 +64,30 @@ pub struct Pacing {
     pub longest: Duration,
 }
 
+/// Bounds on the streams that follow orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    /// How many may be open in this process; 1,024 by default.
+    pub most: NonZeroUsize,
+    /// How many of them one user may have; 16 by default.
+    pub most_per_user: NonZeroUsize,
+    /// After how much silence a comment says that the stream is alive; 15 s by default.
+    pub keep_alive: Duration,
+    /// How often a stream looks for what another process has committed; 1 s by default, with jitter.
+    pub look_again: Duration,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            most: const { NonZeroUsize::new(1_024).expect("not zero") },
+            most_per_user: const { NonZeroUsize::new(16).expect("not zero") },
+            keep_alive: Duration::from_secs(15),
+            look_again: Duration::from_secs(1),
+        }
+    }
+}
+
 /// What can be turned here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -79,6 +103,8 @@ pub struct Settings {
     pub pacing: Pacing,
     /// How often the sweep and the dispatcher look for what is due; 1 s by default, with jitter.
     pub sweep_every: Duration,
+    /// Bounds on the streams that follow orders.
+    pub streams: Streams,
     /// Whether this is the only process on its database: then all that is open is due at start, and the gauge of
     /// admission need not be counted again. `false` by default.
     pub single_process: bool,
@@ -96,6 +122,7 @@ impl Default for Settings {
                 longest: Duration::from_secs(30),
             },
             sweep_every: Duration::from_secs(1),
+            streams: Streams::default(),
             single_process: false,
         }
     }
@@ -166,5 +193,11 @@ impl Service {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.wallet.admission.orders()
+    }
+
+    /// How many streams that follow an order are open in this process.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.wallet.watchers.open()
     }
 }

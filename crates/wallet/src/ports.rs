@@ -174,6 +174,12 @@ pub trait OrderStore: Send + Sync {
     /// At most `limit` of the user's orders with an id below `before`, newest first.
     async fn orders(&self, user: UserId, before: Option<i64>, limit: usize) -> Result<Vec<Order>, StoreError>;
 
+    /// The user's order of this client reference, or `None`.
+    async fn order_named(&self, user: UserId, client_reference: String) -> Result<Option<Order>, StoreError>;
+
+    /// At most `limit` entries of an order's log with a number above `after`, in their order.
+    async fn log_after(&self, id: OrderId, after: i64, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
+
     /// At most `limit` orders that are not at their end, with an id above `after`, oldest first.
     async fn open_orders(&self, filter: SagaFilter, after: Option<i64>, limit: usize)
     -> Result<Vec<Order>, StoreError>;

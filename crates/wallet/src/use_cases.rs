@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod apply_results;
 pub(crate) mod carry;
 pub(crate) mod deposit;
+pub(crate) mod follow_order;
 pub(crate) mod list_orders;
 pub(crate) mod list_sagas;
 pub(crate) mod open_wallet;
@@ -18,6 +19,7 @@ pub(crate) mod read_order;
 pub(crate) mod read_transactions;
 pub(crate) mod read_wallet;
 pub(crate) mod wait;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use moka::sync::Cache;
 
 use self::admit::Admission;
 use self::wait::Waiters;
+use self::watch::Watchers;
 use crate::Dependencies;
 
 /// The most wallets that are remembered to exist; a wallet never ceases to.
@@ -59,6 +62,8 @@ pub(crate) struct Wallet {
     /// Requests that wait for their deposit's booking.
     pub(crate) bookings: Waiters<DepositId, ()>,
     pub(crate) admission: Arc<Admission>,
+    /// Streams that follow an order.
+    pub(crate) watchers: Arc<Watchers>,
     pub(crate) addresses: Cache<UserId, String>,
     wallets: Cache<UserId, ()>,
 }
@@ -69,6 +74,7 @@ impl Wallet {
             holds: Waiters::new(MAX_WAITING),
             bookings: Waiters::new(MAX_WAITING),
             admission: Admission::new(ports.settings.max_in_flight.get()),
+            watchers: Watchers::new(ports.settings.streams.most, ports.settings.streams.most_per_user),
             addresses: Cache::builder()
                 .max_capacity(KNOWN_ADDRESSES)
                 .time_to_live(ADDRESS_LIFETIME)

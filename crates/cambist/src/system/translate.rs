@@ -83,6 +83,11 @@ pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
         },
         max_in_flight: settings.max_in_flight,
         hold_wait: settings.hold_wait,
+        streams: wallet::Streams {
+            most: settings.max_streams,
+            most_per_user: settings.max_streams_per_user,
+            ..wallet::Streams::default()
+        },
         key_lifetime: settings.idempotency_retention,
         sweep_every: settings.sweep_interval,
         single_process: true,

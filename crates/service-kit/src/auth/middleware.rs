@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{RequestExt as _, Router};
 use contracts::UserId;
 
-use super::verifier::{Refusal, TokenVerifier, VerifyError};
+use super::verifier::{Refusal, TokenVerifier, Verified, VerifyError};
 use crate::bearer;
 use crate::problem::{Problem, ProblemCode};
 
@@ -18,6 +18,23 @@ use crate::problem::{Problem, ProblemCode};
 pub struct AuthenticatedUser(pub UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for AuthenticatedUser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get()
+            .copied()
+            .ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
+    }
+}
+
+/// Until when the request's token is valid, in seconds since the epoch: an answer that lasts ends with it. Put there by
+/// [`require_path_user`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenExpiry(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenExpiry {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
@@ -45,8 +62,8 @@ pub async fn require_path_user(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let user = match authenticate(&verifier, request.headers()).await {
-        Ok(user) => user,
+    let Verified { user, exp } = match authenticate(&verifier, request.headers()).await {
+        Ok(verified) => verified,
         Err(problem) => return problem.into_response(),
     };
     let owner = match request.extract_parts::<RawPathParams>().await {
@@ -61,17 +78,18 @@ pub async fn require_path_user(
         Some(owner) if owner != Some(user) => Problem::new(ProblemCode::Forbidden).into_response(),
         Some(_) => {
             request.extensions_mut().insert(AuthenticatedUser(user));
+            request.extensions_mut().insert(TokenExpiry(exp));
             next.run(request).await
         }
     }
 }
 
-async fn authenticate(verifier: &TokenVerifier, headers: &HeaderMap) -> Result<UserId, Problem> {
+async fn authenticate(verifier: &TokenVerifier, headers: &HeaderMap) -> Result<Verified, Problem> {
     let unauthorized = |detail: &str| Problem::new(ProblemCode::Unauthorized).with_detail(detail);
     let token =
         bearer::token(headers).ok_or_else(|| unauthorized("send the header `Authorization: Bearer <token>`, once"))?;
-    match verifier.verify(token).await {
-        Ok(user) => Ok(user),
+    match verifier.examine(token).await {
+        Ok(verified) => Ok(verified),
         Err(VerifyError::Refused(Refusal::Expired)) => Err(unauthorized("the token has expired")),
         Err(VerifyError::Refused(reason)) => {
             tracing::debug!(%reason, "a token is refused");

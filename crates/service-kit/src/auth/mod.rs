@@ -9,6 +9,6 @@ mod middleware;
 mod token;
 mod verifier;
 
-pub use middleware::{AuthenticatedUser, protect, require_path_user};
+pub use middleware::{AuthenticatedUser, TokenExpiry, protect, require_path_user};
 pub use token::{Claims, MintError, SigningKey};
-pub use verifier::{Refusal, TokenVerifier, VerifyError};
+pub use verifier::{Refusal, TokenVerifier, Verified, VerifyError};

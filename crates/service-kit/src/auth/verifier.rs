@@ -51,10 +51,13 @@ pub enum VerifyError {
     Keys(#[from] ClientError),
 }
 
-#[derive(Clone, Copy)]
-struct Verified {
-    user: UserId,
-    exp: i64,
+/// What a valid token proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Whose it is.
+    pub user: UserId,
+    /// From this second since the epoch on it is not valid any more.
+    pub exp: i64,
 }
 
 /// Verifies access tokens. Share one per process: it remembers verified tokens, bounded, until they expire.
@@ -102,6 +105,14 @@ impl TokenVerifier {
     /// # Errors
     /// [`VerifyError::Refused`] for a token that is not valid; [`VerifyError::Keys`] when that cannot be decided.
     pub async fn verify(&self, token: &str) -> Result<UserId, VerifyError> {
+        self.examine(token).await.map(|verified| verified.user)
+    }
+
+    /// Whose token this is, and for how long: for answers that last.
+    ///
+    /// # Errors
+    /// As [`TokenVerifier::verify`].
+    pub async fn examine(&self, token: &str) -> Result<Verified, VerifyError> {
         let digest = bearer::digest(token);
         let verified = match self.verified.get(&digest) {
             Some(verified) => verified,
@@ -115,7 +126,7 @@ impl TokenVerifier {
             self.verified.invalidate(&digest);
             return Err(Refusal::Expired.into());
         }
-        Ok(verified.user)
+        Ok(verified)
     }
 
     async fn verify_signature(&self, token: &str) -> Result<Verified, VerifyError> {

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::closing::Closing;
 use super::patient::Patient;
 use crate::settings::Settings;
 
@@ -60,7 +61,7 @@ impl From<&Settings> for ServeLimits {
 
 /// Serves HTTP/1.1 on `listener` until `shutdown` is cancelled: then nothing is accepted any more, requests in flight
 /// are answered, idle connections closed, and after `drain_timeout` the rest as well. Handlers find the peer as
-/// `ConnectInfo<SocketAddr>`.
+/// `ConnectInfo<SocketAddr>`, and those whose answers do not end by themselves find [`Closing`].
 pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, shutdown: CancellationToken) {
     let router = router.with_state(());
     let graceful = GracefulShutdown::new();
@@ -75,7 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, s
         .max_buf_size(MAX_HEADER_BYTES);
 
     while let Some((permit, (stream, peer))) = next_connection(&listener, &connections, &shutdown).await {
-        let service = to_service(router.clone(), peer);
+        let service = to_service(router.clone(), peer, Closing::new(shutdown.clone()));
         let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, limits.header_timeout)), service);
         let connection = graceful.watch(connection);
         let cut_off = cut_off.clone();
@@ -158,6 +159,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 fn to_service(
     router: Router,
     peer: SocketAddr,
+    closing: Closing,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = axum::response::Response,
@@ -166,6 +168,7 @@ fn to_service(
 > {
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(closing.clone());
         router.clone().call(request.map(Body::new))
     })
 }

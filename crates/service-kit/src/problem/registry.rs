@@ -55,7 +55,8 @@ problems! {
         "Lists take `limit` (1 to 100) and `cursor` (the `next_cursor` of the page before).";
     /// A header has a value it cannot have.
     MalformedHeader = "malformed_header", BAD_REQUEST, "A header is malformed",
-        "An `Idempotency-Key` has 1 to 128 visible ASCII characters, and is sent once.";
+        "An `Idempotency-Key` has 1 to 128 visible ASCII characters, a `Last-Event-ID` is the `id` of an event that was \
+         received; each is sent once.";
     /// The `Authorization` header is missing, or its token is not valid: broken, expired, or signed by somebody else.
     Unauthorized = "unauthorized", UNAUTHORIZED, "Who you are is not proven",
         "Log in, and send `Authorization: Bearer <token>`.";
@@ -77,6 +78,9 @@ problems! {
     /// The path exists, but not with this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed",
         "Use one of the methods in the `Allow` header.";
+    /// What is here cannot be had in any of the media types that the `Accept` header names.
+    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "Not available in that media type",
+        "Send an `Accept` header with one of the media types in `detail`, or none.";
     /// What should be created exists already; it was not changed.
     AlreadyExists = "already_exists", CONFLICT, "It exists already",
         "Use the one that exists, or choose another name.";

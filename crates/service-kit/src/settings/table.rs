@@ -143,6 +143,10 @@ settings! {
         max_in_flight: NonZeroUsize = "4096";
         /// Open connections per listener; more wait to be accepted.
         max_connections: NonZeroUsize = "8192";
+        /// Streams of order events that are open at the same time; more are answered 503.
+        max_streams: NonZeroUsize = "1024";
+        /// Streams of order events that one user may have open at the same time; more are answered 429.
+        max_streams_per_user: NonZeroUsize = "16";
         /// How long a request may take, its body included.
         request_timeout: Duration = "10s";
         /// How long a connection may take to send a request's headers, or stay idle.

@@ -1,10 +1,9 @@
 //! What is written and read as JSON. Field names are a promise.
 
 use contracts::clients::{Side, WalletBalances};
-use contracts::ledger::{Leg, Origin, Owner, StatementLine};
 use contracts::messages::FailureCode;
 use contracts::money::{DecimalText, JsonNumber};
-use contracts::{Amount, Asset, DepositId, OrderId, UserId};
+use contracts::{Amount, Asset, DepositId, OrderId, Price, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -115,49 +114,20 @@ impl From<Deposit> for DepositedBody {
     }
 }
 
-/// A booking in a user's statement.
-#[derive(Debug, Serialize)]
-pub(super) struct TransactionBody {
-    entry_id: i64,
-    time: Timestamp,
-    origin: Origin,
-    leg: Leg,
-    amount: Amount,
-    counter_account: Owner,
-    balance_after: Amount,
-    reason: String,
-}
-
-impl From<StatementLine> for TransactionBody {
-    fn from(line: StatementLine) -> Self {
-        let StatementLine {
-            entry_id,
-            time,
-            origin,
-            leg,
-            amount,
-            counter_account,
-            balance_after,
-            reason,
-        } = line;
-        Self {
-            entry_id,
-            time,
-            origin,
-            leg,
-            amount,
-            counter_account,
-            balance_after,
-            reason,
-        }
-    }
-}
-
 /// Fiat for one whole unit of crypto: as every other amount, but with as many decimals as a price has.
 #[derive(Debug, Serialize)]
-struct PriceBody {
+pub(super) struct PriceBody {
     amount: String,
     asset: Asset,
+}
+
+impl PriceBody {
+    pub(super) fn new(price: &Price, currency: Asset) -> Self {
+        Self {
+            amount: price.to_string(),
+            asset: currency,
+        }
+    }
 }
 
 /// An order.
@@ -196,10 +166,7 @@ impl From<Order> for OrderBody {
             state: saga.state,
             requested: saga.terms.hold,
             filled: trade.as_ref().map(|trade| trade.filled),
-            price: trade.as_ref().map(|trade| PriceBody {
-                amount: trade.price.to_string(),
-                asset: currency,
-            }),
+            price: trade.as_ref().map(|trade| PriceBody::new(&trade.price, currency)),
             fee: trade.as_ref().map(|trade| trade.fee),
             failure_code: saga.failure,
             created_at: order.created_at,

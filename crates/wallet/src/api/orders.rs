@@ -1,4 +1,4 @@
-//! `/buy`, `/sell` and `/orders`.
+//! `/buy`, `/sell`, and the orders as lists and one by one.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use axum::{Extension, Json};
 use contracts::clients::Side;
 use contracts::money::DecimalText;
 use contracts::{Asset, OrderId};
+use serde::Deserialize;
 use service_kit::auth::AuthenticatedUser;
-use service_kit::extract::{IdempotencyKey, JsonBody, Page, PageQuery, PathId};
+use service_kit::extract::{IdempotencyKey, JsonBody, Page, PageLimit, PageQuery, PathId, QueryParams};
 use service_kit::problem::{Problem, ProblemCode};
 
 use super::bodies::{AcceptedBody, BuyBody, OrderBody, SellBody, reference};
@@ -19,7 +20,7 @@ use crate::domain::{OrderStatus, Terms};
 use crate::ports::Idempotency;
 use crate::use_cases::Wallet;
 use crate::use_cases::admit::Place;
-use crate::use_cases::list_orders::list_orders;
+use crate::use_cases::list_orders::{list_named, list_orders};
 use crate::use_cases::place_order::{PlaceOrder, place_order};
 use crate::use_cases::read_order::read_order;
 
@@ -63,13 +64,33 @@ pub(super) async fn sell(
     place_and_answer(&wallet, place, order(user_id, terms, client_reference, idempotency)).await
 }
 
+/// Which orders: all, or the one of a client reference.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrdersQuery {
+    client_reference: Option<String>,
+    #[serde(default)]
+    limit: PageLimit,
+    cursor: Option<i64>,
+}
+
 /// `GET /orders/{user_id}`
 pub(super) async fn list(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user): AuthenticatedUser,
-    query: PageQuery,
+    QueryParams(query): QueryParams<OrdersQuery>,
 ) -> Result<Json<Page<OrderBody>>, Problem> {
-    let page = list_orders(&wallet, user, query).await.map_err(problems::store)?;
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    let named = reference(query.client_reference)
+        .map_err(|error| Problem::new(ProblemCode::MalformedQuery).with_detail(error.to_string()))?;
+    let page = match named {
+        Some(reference) => list_named(&wallet, user, reference, page).await,
+        None => list_orders(&wallet, user, page).await,
+    };
+    let page = page.map_err(problems::store)?;
     Ok(Json(page.map(OrderBody::from)))
 }
 
@@ -80,7 +101,7 @@ pub(super) async fn read(
     PathId(id): PathId<OrderId>,
 ) -> Result<Json<OrderBody>, Problem> {
     let found = read_order(&wallet, user, id).await.map_err(problems::store)?;
-    let (order, log) = found.ok_or_else(|| Problem::not_found("the user has no such order"))?;
+    let (order, log) = found.ok_or_else(problems::no_order)?;
     Ok(Json(OrderBody::with_events(order, log)))
 }
 

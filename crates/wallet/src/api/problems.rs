@@ -20,6 +20,10 @@ pub(super) fn no_wallet() -> Problem {
     Problem::not_found("the user has no wallet; open one with POST /wallet/{user_id}")
 }
 
+pub(super) fn no_order() -> Problem {
+    Problem::not_found("the user has no such order")
+}
+
 pub(super) fn place_order(error: PlaceOrderError) -> Problem {
     match error {
         PlaceOrderError::NoWallet => no_wallet(),

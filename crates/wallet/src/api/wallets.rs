@@ -1,4 +1,4 @@
-//! `GET` and `POST /wallet/{user_id}`, and its transactions.
+//! `GET` and `POST /wallet/{user_id}`.
 
 use std::sync::Arc;
 
@@ -7,14 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use contracts::clients::Opened;
 use service_kit::auth::AuthenticatedUser;
-use service_kit::extract::{EmptyBody, Page, PageQuery};
+use service_kit::extract::EmptyBody;
 use service_kit::problem::{Problem, ProblemCode};
 
-use super::bodies::{OpenedBody, TransactionBody, WalletBody};
+use super::bodies::{OpenedBody, WalletBody};
 use super::problems;
 use crate::use_cases::Wallet;
 use crate::use_cases::open_wallet::open_wallet;
-use crate::use_cases::read_transactions::read_transactions;
 use crate::use_cases::read_wallet::read_wallet;
 
 /// `GET /wallet/{user_id}`
@@ -36,16 +35,4 @@ pub(super) async fn open(
         Opened::Now => Ok((StatusCode::CREATED, Json(OpenedBody { user_id }))),
         Opened::Before => Err(Problem::new(ProblemCode::AlreadyExists).with_detail("the user has a wallet already")),
     }
-}
-
-/// `GET /wallet/{user_id}/transactions`
-pub(super) async fn transactions(
-    State(wallet): State<Arc<Wallet>>,
-    AuthenticatedUser(user): AuthenticatedUser,
-    query: PageQuery,
-) -> Result<Json<Page<TransactionBody>>, Problem> {
-    let page = read_transactions(&wallet, user, query)
-        .await?
-        .ok_or_else(problems::no_wallet)?;
-    Ok(Json(page.map(TransactionBody::from)))
 }

@@ -29,6 +29,7 @@ pub(crate) async fn apply(wallet: &Wallet, events: Vec<(OrderId, Event)>) -> Res
 
 fn tell(wallet: &Wallet, from: OrderState, order: &Order, alert: bool) {
     let saga = &order.saga;
+    wallet.watchers.wake(order.id);
     if from == OrderState::Created {
         let decision = if saga.held {
             HoldDecision::Held

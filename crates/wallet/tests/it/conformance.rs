@@ -337,6 +337,43 @@ pub(crate) async fn a_user_lists_their_own_orders_newest_first(subject: Subject)
     assert!(subject.orders.order(user(3), mine[0]).await.unwrap().is_none());
 }
 
+pub(crate) async fn a_user_finds_their_own_order_by_its_reference(subject: Subject) {
+    let named = |user, name: &str| NewOrder {
+        client_reference: Some(name.to_owned()),
+        ..new_order(user)
+    };
+    place(&subject, new_order(2)).await;
+    let mine = place(&subject, named(2, "rent")).await;
+    let theirs = place(&subject, named(3, "rent")).await;
+    place(&subject, named(2, "rent 2")).await;
+    let find = async |id, name: &str| {
+        let found = subject.orders.order_named(user(id), name.to_owned()).await.unwrap();
+        found.map(|order| order.id)
+    };
+    assert_eq!(find(2, "rent").await, Some(mine));
+    assert_eq!(find(3, "rent").await, Some(theirs));
+    for nobody in ["Rent", "ren", "rent%", ""] {
+        assert_eq!(find(2, nobody).await, None, "{nobody}");
+    }
+    assert_eq!(find(4, "rent").await, None);
+}
+
+pub(crate) async fn a_log_is_read_on_from_any_entry(subject: Subject) {
+    let id = place(&subject, new_order(2)).await;
+    let other = place(&subject, new_order(2)).await;
+    for fact in [Fact::Held, unresolved(Step::Exchange), exchange_failed()] {
+        apply(&subject, id, fact).await;
+    }
+    let (_, log) = subject.orders.order(user(2), id).await.unwrap().unwrap();
+    for after in 0..5_usize {
+        let seq = i64::try_from(after).unwrap();
+        let rest = subject.orders.log_after(id, seq, 10).await.unwrap();
+        assert_eq!(rest, log[after.min(4)..], "after {after}");
+    }
+    assert_eq!(subject.orders.log_after(id, 1, 2).await.unwrap(), log[1..3], "bounded");
+    assert_eq!(subject.orders.log_after(other, 0, 10).await.unwrap().len(), 1);
+}
+
 pub(crate) async fn an_operator_finds_open_orders_by_state_and_age(subject: Subject) {
     let created = place(&subject, new_order(2)).await;
     let stuck = place(&subject, new_order(2)).await;

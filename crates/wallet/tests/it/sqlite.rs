@@ -90,6 +90,8 @@ conforms! { crate::conformance:
     what_is_due_is_claimed_once_and_put_off_longer_each_time,
     a_claim_is_bounded_and_takes_the_longest_due_first,
     a_user_lists_their_own_orders_newest_first,
+    a_user_finds_their_own_order_by_its_reference,
+    a_log_is_read_on_from_any_entry,
     an_operator_finds_open_orders_by_state_and_age,
     dead_letters_are_taken,
 }

@@ -37,7 +37,7 @@ use crate::samples::user;
 use crate::sqlite::open;
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the hot wallet has at the beginning, of each of USD and BTC.
 pub(crate) const FUNDS: i128 = 1_000;
@@ -77,6 +77,7 @@ pub(crate) fn settings() -> Settings {
             longest: Duration::from_millis(200),
         },
         sweep_every: Duration::from_millis(20),
+        streams: wallet::Streams::default(),
         single_process: true,
     }
 }
@@ -178,16 +179,22 @@ impl World {
         self.process().service.in_flight()
     }
 
+    pub(crate) fn open_streams(&self) -> usize {
+        self.process().service.open_streams()
+    }
+
+    /// The store itself, of which the service hears nothing.
+    pub(crate) fn store(&self) -> &SqliteWallet {
+        &self.process().store
+    }
+
     pub(crate) fn token(&self, user: UserId) -> String {
+        self.token_for(user, Duration::from_secs(900))
+    }
+
+    pub(crate) fn token_for(&self, user: UserId, lifetime: Duration) -> String {
         let id = SystemEntropy.next_id();
-        let claims = Claims::new(
-            user,
-            "cambist",
-            "cambist",
-            SystemClock.now(),
-            Duration::from_secs(900),
-            id,
-        );
+        let claims = Claims::new(user, "cambist", "cambist", SystemClock.now(), lifetime, id);
         format!("Bearer {}", self.key.mint(&claims).unwrap())
     }
 
@@ -348,12 +355,23 @@ impl Call<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        let router = self.world.process().public.clone();
+        answer(router, self.built()).await
+    }
+
+    /// Sends it, and leaves the body to be read as it comes.
+    pub(crate) async fn open(self) -> axum::response::Response {
+        let router = self.world.process().public.clone();
+        router.oneshot(self.built()).await.unwrap()
+    }
+
+    fn built(self) -> Request<Body> {
         let mut request = Request::builder().method(self.method).uri(self.path);
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
         let body = self.body.map_or_else(Body::empty, Body::from);
-        answer(self.world.process().public.clone(), request.body(body).unwrap()).await
+        request.body(body).unwrap()
     }
 }
 

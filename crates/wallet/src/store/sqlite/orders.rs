@@ -128,6 +128,14 @@ impl OrderStore for SqliteWallet {
         self.read_orders(user, before, limit).await
     }
 
+    async fn order_named(&self, user: UserId, client_reference: String) -> Result<Option<Order>, StoreError> {
+        self.read_order_named(user, client_reference).await
+    }
+
+    async fn log_after(&self, id: OrderId, after: i64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.read_log_after(id, after, limit).await
+    }
+
     async fn open_orders(
         &self,
         filter: SagaFilter,

@@ -15,6 +15,16 @@ const ORDER: &str = concat!(
     order_columns!(),
     " FROM wallet_orders WHERE order_id = ?1 AND user_id = ?2"
 );
+const NAMED: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM wallet_orders INDEXED BY wallet_orders_reference WHERE user_id = ?1 AND client_reference = ?2"
+);
+const LOG_AFTER: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM wallet_order_events WHERE order_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+);
 const LOG: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -66,6 +76,37 @@ impl SqliteWallet {
                 ORDERS,
                 params![user.get(), before, limit_of(limit)],
                 rows::order,
+            )
+        };
+        self.database.readers().run(query).await
+    }
+
+    pub(super) async fn read_order_named(
+        &self,
+        user: UserId,
+        client_reference: String,
+    ) -> Result<Option<Order>, StoreError> {
+        let query = move |connection: &Connection| {
+            connection
+                .prepare_cached(NAMED)?
+                .query_row(params![user.get(), client_reference], rows::order)
+                .optional()
+        };
+        self.database.readers().run(query).await
+    }
+
+    pub(super) async fn read_log_after(
+        &self,
+        id: OrderId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let query = move |connection: &Connection| {
+            collect(
+                connection,
+                LOG_AFTER,
+                params![id.get(), after, limit_of(limit)],
+                rows::log_entry,
             )
         };
         self.database.readers().run(query).await
