@@ -55,10 +55,49 @@ pub fn command() -> Command {
                 )
                 .arg(json()),
         )
+        .subcommand(bench())
         .subcommand(
             Command::new("config").about("Show the settings in force and where each comes from, secrets masked").arg(json()),
         );
     with_flags(command)
+}
+
+fn bench() -> Command {
+    let number = |name: &'static str, value: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .default_value(default)
+            .value_parser(clap::value_parser!(u32).range(1..))
+            .help(help)
+    };
+    Command::new("bench")
+        .about("Measure how many orders a second this machine completes, over real HTTP")
+        .long_about(
+            "Starts a fresh instance (`cambist up`, a process of its own) in a temporary folder on disk, sets up users who \
+             register, log in, deposit and buy, and then keeps orders in flight: half of them buys, half of them sells. An \
+             order is in flight from its request until its user's notification is delivered. The clock runs from the first \
+             request until nothing is in flight any more. Ends with the audit. Flags for settings go to that instance; the \
+             environment and cambist.toml do not. Exit 1 when anything was left in flight or the audit finds anything.",
+        )
+        .arg(
+            Arg::new("url")
+                .long("url")
+                .value_name("URL")
+                .help("Load a running instance instead, for example http://127.0.0.1:8000. From outside neither its memory \
+                       nor its books can be seen: then a request is in flight until it is answered, there is no audit, \
+                       and its users must be allowed to book deposits"),
+        )
+        .arg(number("in-flight", "ORDERS", "1000", "How many orders are kept in flight"))
+        .arg(number("seconds", "SECONDS", "10", "How long new orders are placed"))
+        .arg(number("users", "USERS", "100", "How many users place them; each is registered and logged in first"))
+        .arg(
+            Arg::new("keep")
+                .long("keep")
+                .action(ArgAction::SetTrue)
+                .help("Keep the temporary folder, to look at books and mails"),
+        )
+        .arg(json())
 }
 
 fn json() -> Arg {

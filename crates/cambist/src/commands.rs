@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod bench;
 mod config;
 mod migrate;
 mod up;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::ArgMatches;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service_kit::settings::{Loaded, Settings, from_process};
 use service_kit::telemetry;
 
@@ -32,10 +34,12 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         settings = settings.with_default("deposits", "self")?;
     }
     let loaded = settings.load()?;
+    allow_many_files();
     match name {
         "up" => asynchronous(&loaded, up::run(&loaded)),
         "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
         "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
+        "bench" => bench::run(arguments, arguments.get_flag(JSON)),
         "config" => config::run(&loaded, arguments.get_flag(JSON)),
         unknown => bail!("there is no command {unknown}; try `cambist --help`"),
     }
@@ -48,6 +52,21 @@ fn asynchronous(loaded: &Loaded, command: impl Future<Output = anyhow::Result<Ex
         .build()
         .context("the operating system gives no threads")?;
     runtime.block_on(command)
+}
+
+/// As many open files as the operating system lets us have: each connection is one, and what a shell allows at first is
+/// less than `max_connections`.
+fn allow_many_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::debug!(%error, "the number of open files stays as it is");
+    }
 }
 
 /// The file of the embedded database.

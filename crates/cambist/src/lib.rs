@@ -5,10 +5,12 @@
 //!
 //! - [`cli`]: what the program is asked to do; [`commands`]: what it then does;
 //! - [`system`]: the six services in one process, on the embedded database;
+//! - [`bench`]: measures how many orders a second a machine completes;
 //! - [`audit`]: proves on a database that the books balance and that no order is unexplained;
 //! - [`secrets`]: what `up` makes at its first start.
 
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod secrets;

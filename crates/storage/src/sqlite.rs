@@ -9,6 +9,7 @@ mod database;
 mod migrate;
 mod outbox;
 mod readers;
+mod under_way;
 mod writer;
 
 pub use attention::{dead_commands, dead_letters};
@@ -18,4 +19,5 @@ pub use database::{Database, Durability, OpenError, Options, reader};
 pub use migrate::{check, migrate};
 pub use outbox::{OUTBOX_SCHEMA, OutboxRows, SqliteOutbox};
 pub use readers::Readers;
+pub use under_way::{effects_under_way, open_commands};
 pub use writer::{Tx, Writer};

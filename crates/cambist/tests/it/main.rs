@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod bench;
 mod crash;
 mod ending;
 mod idempotency;

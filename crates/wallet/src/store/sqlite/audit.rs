@@ -22,6 +22,12 @@ const DEPOSITS: &str = concat!(
     " FROM wallet_deposits WHERE deposit_id > ?1 ORDER BY deposit_id LIMIT ?2"
 );
 
+/// The condition repeats that of the partial index, so that only what is under way is looked at.
+const OPEN: &str = "SELECT order_id FROM wallet_orders INDEXED BY wallet_orders_due
+    WHERE state NOT IN ('completed', 'failed')";
+const COMPLETED: &str = "SELECT count(*) FROM wallet_orders WHERE order_id >= ?1 AND state = 'completed'";
+const LAST: &str = "SELECT coalesce(max(order_id), 0) FROM wallet_orders";
+
 /// An order as its row and its log tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderFacts {
@@ -54,4 +60,34 @@ pub fn orders(connection: &Connection, after: Option<OrderId>, limit: usize) -> 
 pub fn deposits(connection: &Connection, after: Option<DepositId>, limit: usize) -> rusqlite::Result<Vec<Deposit>> {
     let after = after.map_or(0, DepositId::get);
     collect(connection, DEPOSITS, params![after, limit_of(limit)], rows::deposit)
+}
+
+/// The numbers of all orders that are not at their end, in no order. Their count is bounded by admission.
+///
+/// # Errors
+/// What SQLite says.
+pub fn open_orders(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare_cached(OPEN)?
+        .query_map((), |row| row.get(0))?
+        .collect()
+}
+
+/// The number of the newest order; 0 when there is none. Orders are numbered without gaps.
+///
+/// # Errors
+/// What SQLite says.
+pub fn last_order(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached(LAST)?.query_row((), |row| row.get(0))
+}
+
+/// How many orders are completed, from number `first` on. Reads all of those.
+///
+/// # Errors
+/// What SQLite says.
+pub fn completed_orders(connection: &Connection, first: i64) -> rusqlite::Result<u64> {
+    let count: i64 = connection
+        .prepare_cached(COMPLETED)?
+        .query_row([first], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
 }
