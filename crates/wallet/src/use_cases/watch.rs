@@ -94,11 +94,6 @@ impl Watchers {
         self.table().open
     }
 
-    /// How many there are.
-    pub(crate) fn open(&self) -> usize {
-        self.table().open
-    }
-
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
