@@ -1,0 +1,59 @@
+//! What an operator's word about a withdrawal does to its record.
+//!
+//! It stands for the chain's answer where that cannot be had, and is final: only the transfer that was signed can be
+//! confirmed, and a signed one is given up only where the chain shows that its nonce went to another, so that the bytes,
+//! wherever copies of them are, can never succeed.
+
+use contracts::messages::{FailureCode, StepResult};
+use contracts::operators::ChainVerdict;
+use storage::commands::{Amendment, Standing};
+
+use super::progress::Progress;
+
+/// Why a withdrawal failed on an operator's word.
+pub const NEVER_CONFIRMS: &str = "an operator established that the transfer is not on the chain and never will be";
+
+/// What is to be done. `seen` is the record at which the chain was looked at.
+#[must_use]
+pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Amendment {
+    let refuse = |detail: String| Amendment::Refuse { detail };
+    let progress = match Progress::from_json(&standing.record.progress) {
+        Ok(progress) if progress == *seen => progress,
+        Ok(_) => return refuse("the withdrawal has moved on meanwhile; look at it again".to_owned()),
+        Err(error) => return refuse(format!("the stored record cannot be read: {error}")),
+    };
+    if !standing.is_in_doubt() {
+        let state = standing.record.state.as_str();
+        return refuse(format!(
+            "the withdrawal is {state}, and no answer has been missing for long: it may still come"
+        ));
+    }
+    match (verdict, progress) {
+        (ChainVerdict::Confirmed { transaction }, Progress::Signed(transfer)) if transfer.hash == *transaction => {
+            Amendment::Reopen {
+                progress: Progress::Confirmed(transfer).to_json(),
+            }
+        }
+        (ChainVerdict::Confirmed { .. }, Progress::Signed(transfer)) => {
+            refuse(format!("the transfer that was signed is {}", transfer.hash))
+        }
+        (ChainVerdict::Confirmed { .. }, Progress::Unsigned) => {
+            refuse("nothing was signed, so nothing of ours can be confirmed".to_owned())
+        }
+        (ChainVerdict::NeverConfirms, Progress::Unsigned) => end(&Progress::Unsigned),
+        (ChainVerdict::NeverConfirms, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
+        (_, Progress::Confirmed(_) | Progress::Void(_)) => {
+            refuse("an operator has said before what became of it".to_owned())
+        }
+    }
+}
+
+fn end(progress: &Progress) -> Amendment {
+    Amendment::End {
+        result: StepResult::Failure {
+            code: FailureCode::WithdrawalRefused,
+            detail: NEVER_CONFIRMS.to_owned(),
+        },
+        progress: progress.to_json(),
+    }
+}

@@ -1,0 +1,133 @@
+//! What operators do to a command: say what became of an attempt, have a step tried again, look.
+
+use contracts::clients::ClientError;
+use contracts::messages::Step;
+use contracts::operators::{Instruction, Retried, RulingOutcome, StepView, VenueRuling, VenueVerdict};
+use contracts::{Clock, OrderId};
+use storage::commands::{Amendment, CommandKey, CommandStore, Intervention, Standing, State};
+
+use crate::domain::progress::Progress;
+use crate::domain::ruling::{attempt_of, forgiven, rule as ruled};
+use crate::ports::ClientOrderId;
+
+/// The most fills of a ruling; a venue's answer has no more either.
+const MAX_FILLS: usize = 1_000;
+/// The most characters of a venue's own number.
+const MAX_VENUE_REFERENCE: usize = 128;
+
+/// Records what became of an attempt; see [`contracts::clients::Exchanger::rule`].
+pub(super) async fn rule(
+    store: &dyn CommandStore,
+    clock: &dyn Clock,
+    ruling: VenueRuling,
+) -> Result<RulingOutcome, ClientError> {
+    let VenueRuling {
+        order_id,
+        attempt,
+        verdict,
+        instruction,
+    } = ruling;
+    let attempt: ClientOrderId = match attempt.parse() {
+        Ok(attempt) => attempt,
+        Err(error) => return Ok(invalid(format!("attempt: {error}"))),
+    };
+    if attempt.order_id != order_id {
+        return Ok(invalid("the attempt is of another order".to_owned()));
+    }
+    if let Some(flaw) = flaw(&verdict) {
+        return Ok(invalid(flaw.to_owned()));
+    }
+    let content = encode(&verdict)?;
+    let intervention = Intervention {
+        key: CommandKey {
+            order_id,
+            step: attempt.step,
+        },
+        verb: "resolve",
+        once: Some((format!("resolve:{attempt}"), content)),
+        instruction,
+        decide: Box::new(move |standing| amend(ruled(standing, attempt, &verdict))),
+    };
+    let amended = store.intervene(clock.now(), intervention).await?;
+    Ok(amended.into_ruling_outcome())
+}
+
+/// Has a step tried again at once; see [`contracts::clients::Exchanger::retry`].
+pub(super) async fn retry(
+    store: &dyn CommandStore,
+    clock: &dyn Clock,
+    key: CommandKey,
+    instruction: Instruction,
+) -> Result<Retried, ClientError> {
+    let intervention = Intervention {
+        key,
+        verb: "retry",
+        once: None,
+        instruction,
+        decide: Box::new(|standing| again(standing)),
+    };
+    let amended = store.intervene(clock.now(), intervention).await?;
+    Ok(amended.into_retried())
+}
+
+/// The step as it stands.
+pub(super) async fn view(store: &dyn CommandStore, key: CommandKey) -> Result<Option<StepView>, ClientError> {
+    let standing = store.standing(key).await?;
+    Ok(standing.map(|standing| {
+        let attempt = attempt_of(&standing);
+        standing.into_view(attempt)
+    }))
+}
+
+/// A failed trade stays failed, as its order ends by it. A reversal must succeed some day.
+fn again(standing: &Standing) -> Amendment {
+    let record = &standing.record;
+    match (record.state, record.key.step) {
+        (State::Dead, _) => Amendment::Reopen {
+            progress: record.progress.clone(),
+        },
+        (State::Failed, Step::Reverse) => forgiven(standing)
+            .ok()
+            .and_then(|progress| encode(&progress).ok())
+            .map_or(Amendment::Nudge, |progress| Amendment::Reopen { progress }),
+        (State::Open | State::Done | State::Failed, _) => Amendment::Nudge,
+    }
+}
+
+fn amend(ruled: Result<Progress, String>) -> Amendment {
+    let progress = ruled.and_then(|progress| serde_json::to_string(&progress).map_err(|error| error.to_string()));
+    match progress {
+        Ok(progress) => Amendment::Reopen { progress },
+        Err(detail) => Amendment::Refuse { detail },
+    }
+}
+
+/// What is wrong with a verdict, whatever it is about.
+fn flaw(verdict: &VenueVerdict) -> Option<&'static str> {
+    let VenueVerdict::Executed { fills, venue_reference } = verdict else {
+        return None;
+    };
+    let length = venue_reference.chars().count();
+    if fills.is_empty() {
+        Some("fills: an executed attempt has at least one; without any it was not executed")
+    } else if fills.len() > MAX_FILLS {
+        Some("fills: at most 1,000")
+    } else if !(1..=MAX_VENUE_REFERENCE).contains(&length) || venue_reference.chars().any(char::is_control) {
+        Some("venue_reference: 1 to 128 printable characters")
+    } else {
+        None
+    }
+}
+
+const fn invalid(detail: String) -> RulingOutcome {
+    RulingOutcome::Invalid { detail }
+}
+
+fn encode(value: &impl serde::Serialize) -> Result<String, ClientError> {
+    serde_json::to_string(value).map_err(|error| ClientError::Unavailable(format!("not writable as JSON: {error}")))
+}
+
+/// The step's command.
+pub(super) const fn key(order_id: OrderId, step: Step) -> CommandKey {
+    CommandKey { order_id, step }
+}
