@@ -33,7 +33,7 @@ use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::decision::Rules;
-use crate::ports::Venue;
+use crate::ports::{Installation, Venue};
 pub use crate::store::sqlite::migrations;
 use crate::use_cases::execute::Execute;
 use crate::use_cases::submit::Submit;
@@ -70,6 +70,8 @@ impl Default for Settings {
 pub struct Dependencies {
     /// Its commands.
     pub commands: Arc<dyn CommandStore>,
+    /// Which installation this is, to the venue.
+    pub installation: Arc<dyn Installation>,
     /// Its outbox, through which the commands publish.
     pub outbox: Arc<dyn OutboxStore>,
     /// The ledger.
@@ -104,6 +106,7 @@ impl Service {
         let lane = Arc::new(OnceLock::new());
         let submit = Submit::new(
             Arc::clone(&dependencies.commands),
+            Arc::clone(&dependencies.installation),
             Arc::clone(&dependencies.clock),
             Arc::clone(&lane),
             dependencies.settings.rules,

@@ -14,6 +14,7 @@ use contracts::messages::Step;
 use contracts::{Amount, Asset, OrderId, Price};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use storage::StoreError;
 use thiserror::Error;
 
 /// What a venue is called in the books: its account is `venue:{name}`.
@@ -47,13 +48,59 @@ impl fmt::Display for VenueName {
     }
 }
 
-/// Our name for one order at the venue: `cambist-7-exchange-1` is the first attempt at step `exchange` of order 7.
+/// Which installation of Cambist this is, to a venue: eight hexadecimal digits.
 ///
-/// Derived and never random, so that whoever works on the attempt asks about the same order. A venue that takes only
-/// short names or UUIDs is given an injective image of it by its adapter.
+/// A venue remembers names for longer than a database may last. Without this, a database that is made anew would number
+/// its orders from 1 again, and be told of another's executions when it asks about its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstallationId(u32);
+
+impl InstallationId {
+    /// The installation of this number; for tests, since a real one is drawn when its tables are made.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for InstallationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl FromStr for InstallationId {
+    type Err = InvalidClientOrderId;
+
+    /// Only the form that is written.
+    fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
+        let number = u32::from_str_radix(text, 16).map_err(|_| InvalidClientOrderId)?;
+        let id = Self(number);
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(InvalidClientOrderId)
+        }
+    }
+}
+
+/// Tells which installation this is.
+#[async_trait]
+pub trait Installation: Send + Sync {
+    /// Its id: drawn once, with the tables of this database, and the same ever after.
+    async fn id(&self) -> Result<InstallationId, StoreError>;
+}
+
+/// Our name for one order at the venue: `cambist-5eed0001-7-exchange-1` is the first attempt at step `exchange` of order 7
+/// of the installation `5eed0001`.
+///
+/// Derived and not drawn for each order, so that whoever works on the attempt asks about the same order. A venue that
+/// takes only short names or UUIDs is given an injective image of it by its adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClientOrderId {
+    /// Of which installation.
+    pub installation: InstallationId,
     /// Whose order.
     pub order_id: OrderId,
     /// At which step.
@@ -65,11 +112,12 @@ pub struct ClientOrderId {
 impl fmt::Display for ClientOrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            installation,
             order_id,
             step,
             attempt,
         } = self;
-        write!(f, "cambist-{order_id}-{step}-{attempt}")
+        write!(f, "cambist-{installation}-{order_id}-{step}-{attempt}")
     }
 }
 
@@ -83,10 +131,11 @@ impl FromStr for ClientOrderId {
 
     /// Only the form that is written, so that one order has one name.
     fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
-        let mut parts = text.splitn(4, '-');
+        let mut parts = text.splitn(5, '-');
         let mut part = || parts.next().ok_or(InvalidClientOrderId);
-        let (prefix, order_id, step, attempt) = (part()?, part()?, part()?, part()?);
+        let (prefix, installation, order_id, step, attempt) = (part()?, part()?, part()?, part()?, part()?);
         let id = Self {
+            installation: installation.parse()?,
             order_id: order_id.parse().map_err(|_| InvalidClientOrderId)?,
             step: step.parse().map_err(|_| InvalidClientOrderId)?,
             attempt: attempt.parse().map_err(|_| InvalidClientOrderId)?,
@@ -164,7 +213,10 @@ pub enum Answer {
         reason: String,
     },
     /// The venue knows no order of this name *yet*.
-    NotFound,
+    NotFound {
+        /// The venue's own time when it looked, or an earlier one of its times: never ours, which may be wrong.
+        at: Timestamp,
+    },
     /// No answer, or none that could be understood. The order may have been executed.
     Unknown {
         /// What happened to the answer, for people.
@@ -182,8 +234,9 @@ pub enum Answer {
 ///   never a refusal. A refusal *because the name is taken* is answered with what `find` says.
 /// - An order is executed at most once for a name, at most as far as its limit, and not begun at or after `expires_at`. A
 ///   venue without expiring orders sends the time of sending along (a receive window) and refuses by it.
-/// - [`Answer::NotFound`] is proof of absence only when asked after `expires_at` + the engine's time-out (how long an
-///   accepted order may stay invisible) + the clocks' skew. Before, it says nothing.
+/// - [`Answer::NotFound`] is proof of absence only when the venue's own clock stood at `expires_at` + the engine's time-out
+///   (how long an accepted order may stay invisible) + the skew between its own computers. Before, it says nothing. An
+///   answer without a time of the venue (a `serverTime`, a `Date` header) is [`Answer::Unknown`].
 /// - Fees are in whole units of fiat, rounded once for the order, and of a sell never more than its proceeds rounded up.
 ///   Fills of one price are merged: an answer has at most a thousand.
 /// - Every call comes back within a bounded time; dropping the call's future early is the same as [`Answer::Unknown`].

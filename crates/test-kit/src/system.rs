@@ -307,6 +307,20 @@ impl TestSystem {
         executions.expect("a venue that can be read")
     }
 
+    /// The orders that the venue has executed, as `order-step-attempt`, sorted: `7-exchange-1`.
+    ///
+    /// # Panics
+    /// When its books cannot be read.
+    pub async fn executed(&self) -> Vec<String> {
+        let executions = self.executions().await;
+        let ids = executions.iter().map(|execution| execution.client_order_id);
+        let mut names: Vec<_> = ids
+            .map(|id| format!("{}-{}-{}", id.order_id, id.step, id.attempt))
+            .collect();
+        names.sort();
+        names
+    }
+
     /// The mail about an order, if there is one.
     ///
     /// # Panics

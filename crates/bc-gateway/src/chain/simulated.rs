@@ -134,6 +134,16 @@ impl SimulatedChain {
             .await
     }
 
+    /// The way to the chain; whether it leads there.
+    async fn is_reached(&self) -> bool {
+        let latency = self.manners.latency();
+        if !latency.is_zero() {
+            // sleep: the simulated way to the chain and back; nothing could be waited for instead
+            tokio::time::sleep(latency).await;
+        }
+        !self.manners.silent()
+    }
+
     async fn take(&self, entry: Entry) -> Result<BroadcastAnswer, StoreError> {
         let (manners, now) = (Arc::clone(&self.manners), self.clock.now());
         self.database
@@ -217,7 +227,7 @@ impl Chain for SimulatedChain {
     }
 
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck {
-        if self.manners.silent() {
+        if !self.is_reached().await {
             return SendCheck::Unknown {
                 reason: SILENT.to_owned(),
             };
@@ -244,7 +254,7 @@ impl Chain for SimulatedChain {
     }
 
     async fn next_nonce(&self, address: &Address) -> NonceAnswer {
-        if self.manners.silent() {
+        if !self.is_reached().await {
             return NonceAnswer::Unknown {
                 reason: SILENT.to_owned(),
             };
@@ -264,7 +274,7 @@ impl Chain for SimulatedChain {
     }
 
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
-        if self.manners.silent() {
+        if !self.is_reached().await {
             return BroadcastAnswer::Unknown {
                 reason: SILENT.to_owned(),
             };
@@ -283,7 +293,7 @@ impl Chain for SimulatedChain {
     }
 
     async fn find(&self, hash: &str) -> FindAnswer {
-        if self.manners.silent() {
+        if !self.is_reached().await {
             return FindAnswer::Unknown {
                 reason: SILENT.to_owned(),
             };

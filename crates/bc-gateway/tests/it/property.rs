@@ -205,7 +205,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let manners = Arc::new(RandomManners::try_new(seed, rates).unwrap());
+            let manners = Arc::new(RandomManners::try_new(seed, rates, Duration::ZERO).unwrap());
             let world = World::with_manners(manners, Arc::new(ScriptedManners::new()));
             for event in &events {
                 play(&world, event).await;

@@ -8,13 +8,10 @@ use bc_gateway::chain::simulated::{RandomManners as ChainManners, Rates as Chain
 use bc_gateway::ports::Chain;
 use contracts::{Amount, Asset, AssetKind, Clock, Entropy, Price, UserId};
 use exchanger::ports::{Venue, VenueName};
-use exchanger::venue::simulated::{Market, RandomManners as VenueManners, Rates as VenueRates, SimulatedVenue};
+use exchanger::venue::simulated::{Course, Market, RandomManners as VenueManners, Rates as VenueRates, SimulatedVenue};
 use notification::mailer::EmlMailer;
 use notification::ports::Mailer;
 use service_kit::settings::Settings;
-
-/// How long an order of a venue that is "not yet visible" stays so.
-const HIDDEN_FOR: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Venue, chain and mail.
 #[derive(Clone)]
@@ -58,11 +55,20 @@ fn venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Simulate
     let rates = VenueRates {
         refuse: settings.venue_refuse_bp,
         partial: settings.venue_partial_bp,
+        fill_nothing: settings.venue_nothing_filled_bp,
         executed_but_timed_out: settings.venue_executed_but_timed_out_bp,
         timed_out_not_executed: settings.venue_timed_out_not_executed_bp,
-        ..VenueRates::default()
+        not_yet_visible: settings.venue_not_yet_visible_bp,
+        hidden_for: settings.venue_hidden_for,
+        slow: settings.venue_slow_bp,
+        slow_by: settings.venue_slow_by,
     };
-    let manners = VenueManners::try_new(settings.venue_seed, rates, settings.venue_latency, HIDDEN_FOR)
+    let course = Course {
+        seed: settings.venue_seed,
+        drift: settings.venue_drift_bp,
+        volatility: settings.venue_volatility_bp,
+    };
+    let manners = VenueManners::try_new(settings.venue_seed, rates, settings.venue_latency, course)
         .context("the venue's rates")?;
     let name = VenueName::try_new(&settings.venue_name).context("venue_name")?;
     let path = settings.data_dir.join("venue.db");
@@ -79,9 +85,14 @@ fn chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyh
     let rates = ChainRates {
         refuse_before_signing: settings.chain_refuse_bp,
         lost_broadcast: settings.chain_lost_broadcast_bp,
-        ..ChainRates::default()
+        unknown_but_taken: settings.chain_unknown_but_taken_bp,
+        unknown_not_taken: settings.chain_unknown_not_taken_bp,
+        late_confirmation: settings.chain_late_bp,
+        late_by: settings.chain_late_by,
+        reorganise: settings.chain_reorganise_bp,
     };
-    let manners = ChainManners::try_new(settings.venue_seed, rates).context("the chain's rates")?;
+    let manners =
+        ChainManners::try_new(settings.venue_seed, rates, settings.chain_latency).context("the chain's rates")?;
     let coins = Asset::KNOWN.iter().filter(|asset| asset.kind() == AssetKind::Crypto);
     let genesis: Vec<Amount> = coins
         .map(|asset| settings.chain_genesis.amount(*asset))

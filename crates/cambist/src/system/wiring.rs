@@ -81,6 +81,7 @@ impl Wiring {
         let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
         let service = exchanger::Service::new(exchanger::Dependencies {
             commands: Arc::clone(&commands),
+            installation: Arc::new(stores.installation),
             outbox: Arc::new(stores.outbox),
             balance: balance.client(),
             venue,

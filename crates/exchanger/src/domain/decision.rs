@@ -33,7 +33,7 @@ pub struct Rules {
     pub shortest_life: Duration,
     /// How long after its expiry an order the venue had accepted may still be invisible: the engine's own time-out.
     pub engine_timeout: Duration,
-    /// How far the venue's clock may be from ours.
+    /// How far the clocks of the venue's own computers may be apart: one executes orders, another tells the time.
     pub clock_skew: Duration,
     /// The first pause before a question is asked again; doubled each time.
     pub first_pause: Duration,
@@ -64,7 +64,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// From when on [`Answer::NotFound`] proves that an order was never executed.
+    /// From when on, by the venue's clock, [`Answer::NotFound`] proves that an order was never executed.
     #[must_use]
     pub fn proof_of_absence(&self, expires_at: Timestamp) -> Timestamp {
         later(later(expires_at, self.engine_timeout), self.clock_skew)
@@ -135,8 +135,8 @@ pub enum Lesson {
     Missing {
         /// After this long, without jitter …
         pause: Duration,
-        /// … or at this time, if that is sooner: what is then still missing is absent.
-        proof_at: Option<Timestamp>,
+        /// … or after this long, if that is sooner: what is then still missing is absent.
+        proof_in: Option<Duration>,
         /// Why.
         reason: String,
     },
@@ -147,8 +147,8 @@ pub enum Lesson {
 pub enum Question {
     /// An order was sent.
     Placed,
-    /// It was asked about; at this time at the earliest.
-    Asked(Timestamp),
+    /// It was asked about.
+    Asked,
 }
 
 /// How far the command's next order may go: what it asks for, less what earlier orders filled of a reversal.
@@ -293,20 +293,24 @@ pub fn learn(
     tries: u32,
     rules: &Rules,
 ) -> Result<Lesson, Violation> {
-    let missing = |proof_at, reason: String| Lesson::Missing {
+    let missing = |proof_in, reason: String| Lesson::Missing {
         pause: rules.pause(tries),
-        proof_at,
+        proof_in,
         reason,
     };
     let state = match answer {
         Answer::Unknown { reason } => return Ok(missing(None, format!("the venue did not answer: {}", short(reason)))),
         Answer::Open => return Ok(missing(None, "the venue is still executing the order".to_owned())),
-        Answer::NotFound => {
-            let proof_at = progress.last().map(|last| rules.proof_of_absence(last.expires_at));
-            match (question, proof_at) {
-                (Question::Asked(at), Some(proof_at)) if at >= proof_at => AttemptState::Absent,
-                (Question::Asked(_) | Question::Placed, proof_at) => {
-                    return Ok(missing(proof_at, "the venue does not know the order yet".to_owned()));
+        // The venue's clock is the one by which it executes, and so the only one that proves anything: ours may be wrong.
+        Answer::NotFound { at } => {
+            let proof_in = progress
+                .last()
+                .map(|last| until(at, rules.proof_of_absence(last.expires_at)));
+            match (question, proof_in) {
+                (Question::Asked, Some(Duration::ZERO)) => AttemptState::Absent,
+                (Question::Asked | Question::Placed, proof_in) => {
+                    let reason = "the venue does not know the order yet".to_owned();
+                    return Ok(missing(proof_in.filter(|wait| !wait.is_zero()), reason));
                 }
             }
         }

@@ -9,7 +9,7 @@ use contracts::{Amount, OrderId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{ClientOrderId, Fill};
+use crate::ports::{ClientOrderId, Fill, InstallationId};
 
 /// How many attempts the record keeps; older ones are closed and only their fills matter.
 const KEPT_ATTEMPTS: usize = 8;
@@ -74,8 +74,14 @@ pub enum AttemptState {
 impl Progress {
     /// The record of a new command: its first attempt, which the first claim may send.
     #[must_use]
-    pub fn new(command: &ExchangeCommand, expires_at: Timestamp, owed: Option<Amount>) -> Self {
+    pub fn new(
+        command: &ExchangeCommand,
+        installation: InstallationId,
+        expires_at: Timestamp,
+        owed: Option<Amount>,
+    ) -> Self {
         let client_order_id = ClientOrderId {
+            installation,
             order_id: command.order_id,
             step: step_of(command),
             attempt: 1,

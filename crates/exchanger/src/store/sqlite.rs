@@ -1,13 +1,24 @@
-//! Exchanger's tables on SQLite: the generic command store and outbox, nothing else. What is particular to exchanger is the
-//! JSON of its records, which `domain::progress` defines.
+//! Exchanger's tables on SQLite: the generic command store and outbox, and the id of the installation. What is particular
+//! to exchanger's commands is the JSON of their records, which `domain::progress` defines.
 
 pub mod audit;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
 use contracts::ServiceName;
 use contracts::messages::Queue;
+use rusqlite::types::Type;
+use storage::StoreError;
 use storage::commands::CommandTimes;
 use storage::migrations::Migrations;
-use storage::sqlite::{COMMANDS_SCHEMA, Database, OUTBOX_SCHEMA, OutboxRows, SqliteCommands, SqliteOutbox};
+use storage::sqlite::{
+    COMMANDS_SCHEMA, Database, OUTBOX_SCHEMA, OutboxRows, SqliteCommands, SqliteOutbox, bad_column,
+};
+
+use crate::ports::{Installation, InstallationId};
 
 /// Exchanger's schema.
 #[must_use]
@@ -15,6 +26,10 @@ pub fn migrations() -> Migrations {
     Migrations::new(ServiceName::Exchanger)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then(
+            "installation",
+            include_str!("../../migrations/sqlite/0003_installation.sql"),
+        )
 }
 
 /// Exchanger's stores on SQLite.
@@ -24,6 +39,29 @@ pub struct SqliteExchanger {
     pub commands: SqliteCommands,
     /// The outbox they publish through: wake-ups for the worker, results for the sagas.
     pub outbox: SqliteOutbox,
+    /// Which installation this is.
+    pub installation: SqliteInstallation,
+}
+
+/// Which installation the database is of. Clones share what was read.
+#[derive(Clone)]
+pub struct SqliteInstallation {
+    database: Database,
+    known: Arc<OnceCell<InstallationId>>,
+}
+
+#[async_trait]
+impl Installation for SqliteInstallation {
+    async fn id(&self) -> Result<InstallationId, StoreError> {
+        let read = || {
+            self.database.readers().run(|connection| {
+                let text: String =
+                    connection.query_row("SELECT id FROM exchanger_installation", (), |row| row.get(0))?;
+                text.parse().map_err(|error| bad_column(0, Type::Text, error))
+            })
+        };
+        self.known.get_or_try_init(read).await.copied()
+    }
 }
 
 impl SqliteExchanger {
@@ -32,6 +70,10 @@ impl SqliteExchanger {
     #[must_use]
     pub fn new(database: Database, times: CommandTimes, capacity: usize) -> (Self, OutboxRows) {
         let (outbox, rows) = SqliteOutbox::new(ServiceName::Exchanger, database.clone(), capacity.max(1));
+        let installation = SqliteInstallation {
+            database: database.clone(),
+            known: Arc::default(),
+        };
         let commands = SqliteCommands::new(
             ServiceName::Exchanger,
             database,
@@ -40,6 +82,11 @@ impl SqliteExchanger {
             Some(Queue::SagaSteps),
             times,
         );
-        (Self { commands, outbox }, rows)
+        let stores = Self {
+            commands,
+            outbox,
+            installation,
+        };
+        (stores, rows)
     }
 }

@@ -108,7 +108,7 @@ impl Execute {
                     continue;
                 }
                 Plan::Place(order) => (Question::Placed, self.bounded(self.venue.place(&order)).await),
-                Plan::Find(id) => (Question::Asked(now), self.bounded(self.venue.find(&id)).await),
+                Plan::Find(id) => (Question::Asked, self.bounded(self.venue.find(&id)).await),
                 Plan::Book => return self.book(claim, command, &progress).await,
                 Plan::Fail { code, detail } => {
                     return Ok(Settlement::Finished {
@@ -140,10 +140,11 @@ impl Execute {
                 }
                 Lesson::Missing {
                     pause,
-                    proof_at,
+                    proof_in,
                     reason,
                 } => {
                     let until = self.after(pause);
+                    let proof_at = proof_in.map(|wait| later(self.clock.now(), wait));
                     return Ok(Settlement::Postponed {
                         until: proof_at.map_or(until, |proof_at| proof_at.min(until)),
                         reason,

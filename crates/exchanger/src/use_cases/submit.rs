@@ -18,6 +18,7 @@ use transport::command_worker::{Lane, accept};
 
 use crate::domain::decision::Rules;
 use crate::domain::progress::{Progress, step_of};
+use crate::ports::Installation;
 
 /// Why a command makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,17 +48,25 @@ enum Invalid {
 /// The use case; also the port that other services of this process call.
 pub struct Submit {
     store: Arc<dyn CommandStore>,
+    installation: Arc<dyn Installation>,
     clock: Arc<dyn Clock>,
     lane: Arc<OnceLock<Lane>>,
     rules: Rules,
 }
 
 impl Submit {
-    /// Stores in `store`; hands over by `lane` once there is one.
+    /// Stores in `store`, with names of `installation`; hands over by `lane` once there is one.
     #[must_use]
-    pub fn new(store: Arc<dyn CommandStore>, clock: Arc<dyn Clock>, lane: Arc<OnceLock<Lane>>, rules: Rules) -> Self {
+    pub fn new(
+        store: Arc<dyn CommandStore>,
+        installation: Arc<dyn Installation>,
+        clock: Arc<dyn Clock>,
+        lane: Arc<OnceLock<Lane>>,
+        rules: Rules,
+    ) -> Self {
         Self {
             store,
+            installation,
             clock,
             lane,
             rules,
@@ -81,7 +90,7 @@ impl Submit {
             }
         };
         let expires_at = later(self.clock.now(), self.rules.order_life);
-        let progress = Progress::new(command, expires_at, owed);
+        let progress = Progress::new(command, self.installation.id().await?, expires_at, owed);
         Ok(Ok(NewCommand {
             key: CommandKey {
                 order_id: command.order_id,

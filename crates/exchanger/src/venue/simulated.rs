@@ -13,6 +13,7 @@
 //! How it misbehaves is decided elsewhere: by [`Manners`].
 
 mod book;
+mod course;
 mod manners;
 mod market;
 
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 pub use self::book::Execution;
 use self::book::{Book, Entry};
+pub use self::course::Course;
 pub use self::manners::{Conduct, Manners, RandomManners, Rates, RatesTooHigh, ScriptedManners};
 pub use self::market::Market;
 use crate::ports::{Answer, ClientOrderId, Venue, VenueName, VenueOrder};
@@ -108,11 +110,14 @@ impl SimulatedVenue {
 
     /// Executes the order as `share` of what is possible, unless its name is taken; answers with what the books say.
     async fn execute(&self, order: &VenueOrder, share: BasisPoints, hidden_for: Duration) -> Answer {
-        let market = self.market();
+        let moved = self.market().moved(self.manners.price_shift(&order.client_order_id));
         let order = *order;
-        let entry = move || match market.execute(&order, share) {
-            Ok(fills) => Entry::Done(fills),
-            Err(reason) => Entry::Rejected(reason),
+        let entry = move || {
+            let market = moved.map_err(|error| error.to_string());
+            match market.and_then(|market| market.execute(&order, share)) {
+                Ok(fills) => Entry::Done(fills),
+                Err(reason) => Entry::Rejected(reason),
+            }
         };
         self.enter(order, hidden_for, entry).await
     }
@@ -129,12 +134,41 @@ impl SimulatedVenue {
         })
     }
 
-    async fn take_time(latency: Duration) {
-        let latency = latency.min(LONGEST_LATENCY);
-        if !latency.is_zero() {
-            // sleep: the simulated way to the venue and back; nothing could be waited for instead
-            tokio::time::sleep(latency).await;
+    /// Treats an order as the manners say.
+    async fn meet(&self, order: &VenueOrder) -> Answer {
+        let whole = BasisPoints::MAX;
+        match self.manners.conduct(&order.client_order_id) {
+            Conduct::Fill => self.execute(order, whole, Duration::ZERO).await,
+            Conduct::Partial(share) => self.execute(order, share, Duration::ZERO).await,
+            Conduct::FillNothing => self.execute(order, BasisPoints::ZERO, Duration::ZERO).await,
+            Conduct::Refuse => {
+                let refused = || Entry::Rejected("the venue does not want this order".to_owned());
+                self.enter(*order, Duration::ZERO, refused).await
+            }
+            Conduct::ExecuteThenTimeOut => {
+                self.execute(order, whole, Duration::ZERO).await;
+                timed_out()
+            }
+            Conduct::TimeOutWithoutExecuting => timed_out(),
+            Conduct::NotYetVisible(hidden_for) => {
+                self.execute(order, whole, hidden_for).await;
+                timed_out()
+            }
+            Conduct::Slow(by) => {
+                let answer = self.execute(order, whole, Duration::ZERO).await;
+                take_time(by).await;
+                answer
+            }
         }
+    }
+}
+
+/// The way of an answer. What is answered has happened before it, as it would have at a real venue.
+async fn take_time(latency: Duration) {
+    let latency = latency.min(LONGEST_LATENCY);
+    if !latency.is_zero() {
+        // sleep: the simulated way to the venue and back; nothing could be waited for instead
+        tokio::time::sleep(latency).await;
     }
 }
 
@@ -154,30 +188,9 @@ impl Venue for SimulatedVenue {
         if self.manners.silent() {
             return timed_out();
         }
-        let whole = BasisPoints::MAX;
-        match self.manners.conduct(&order.client_order_id) {
-            Conduct::Fill => self.execute(order, whole, Duration::ZERO).await,
-            Conduct::Partial(share) => self.execute(order, share, Duration::ZERO).await,
-            Conduct::FillNothing => self.execute(order, BasisPoints::ZERO, Duration::ZERO).await,
-            Conduct::Refuse => {
-                let refused = || Entry::Rejected("the venue does not want this order".to_owned());
-                self.enter(*order, Duration::ZERO, refused).await
-            }
-            Conduct::ExecuteThenTimeOut => {
-                self.execute(order, whole, Duration::ZERO).await;
-                timed_out()
-            }
-            Conduct::TimeOutWithoutExecuting => timed_out(),
-            Conduct::NotYetVisible(hidden_for) => {
-                self.execute(order, whole, hidden_for).await;
-                timed_out()
-            }
-            Conduct::Slow(latency) => {
-                let answer = self.execute(order, whole, Duration::ZERO).await;
-                Self::take_time(latency).await;
-                answer
-            }
-        }
+        let answer = self.meet(order).await;
+        take_time(self.manners.latency()).await;
+        answer
     }
 
     async fn find(&self, id: &ClientOrderId) -> Answer {
@@ -185,6 +198,7 @@ impl Venue for SimulatedVenue {
             return timed_out();
         }
         let found = self.book.find(*id, self.clock.now()).await;
+        take_time(self.manners.latency()).await;
         found.unwrap_or_else(|error| Answer::Unknown {
             reason: error.to_string(),
         })

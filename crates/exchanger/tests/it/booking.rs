@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::Config;
 
-use crate::scene::{btc, buy, command, name, order, price, sell, undo, usd, user};
+use crate::scene::{INSTALLATION, btc, buy, command, name, order, price, sell, undo, usd, user};
 
 /// Few by default, many on demand.
 pub(crate) fn cases(few: u32) -> Config {
@@ -64,7 +64,7 @@ fn trades() -> impl Strategy<Value = Traded> {
 }
 
 fn progress(command: &ExchangeCommand, fills: &[Fill], owed: Option<Amount>) -> Progress {
-    let mut progress = Progress::new(command, Timestamp::UNIX_EPOCH, owed);
+    let mut progress = Progress::new(command, INSTALLATION, Timestamp::UNIX_EPOCH, owed);
     progress.fills = fills.to_vec();
     progress
 }

@@ -11,7 +11,7 @@ use exchanger::domain::totals::Violation;
 use exchanger::ports::{Answer, Fill, Limit};
 use jiff::Timestamp;
 
-use crate::scene::{btc, buy, price, sell, undo, usd};
+use crate::scene::{INSTALLATION, btc, buy, price, sell, undo, usd};
 
 const RULES: Rules = Rules {
     order_life: Duration::from_secs(5),
@@ -38,7 +38,7 @@ fn claim(epoch: i64, lease_until: u64) -> Claim {
 }
 
 fn fresh() -> Progress {
-    Progress::new(&buy(1, "30"), at(5), None)
+    Progress::new(&buy(1, "30"), INSTALLATION, at(5), None)
 }
 
 fn filled(quantity: &str) -> Answer {
@@ -109,9 +109,9 @@ fn only_final_answers_and_proof_close_an_attempt() {
     let open = [
         learnt(unknown, Question::Placed),
         learnt(Answer::Open, Question::Placed),
-        learnt(Answer::Open, Question::Asked(at(100))),
-        learnt(Answer::NotFound, Question::Placed),
-        learnt(Answer::NotFound, Question::Asked(at(11))),
+        learnt(Answer::Open, Question::Asked),
+        learnt(Answer::NotFound { at: at(100) }, Question::Placed),
+        learnt(Answer::NotFound { at: at(11) }, Question::Asked),
     ];
     for lesson in open {
         assert!(matches!(lesson, Lesson::Missing { .. }), "{lesson:?}");
@@ -122,8 +122,8 @@ fn only_final_answers_and_proof_close_an_attempt() {
     for (answer, question) in [
         (filled("3"), Question::Placed),
         (Answer::Done(Vec::new()), Question::Placed),
-        (rejected, Question::Asked(at(1))),
-        (Answer::NotFound, Question::Asked(proof)),
+        (rejected, Question::Asked),
+        (Answer::NotFound { at: proof }, Question::Asked),
     ] {
         let lesson = learnt(answer, question);
         assert!(matches!(lesson, Lesson::Closed(_)), "{lesson:?}");
@@ -132,11 +132,11 @@ fn only_final_answers_and_proof_close_an_attempt() {
 
 #[test]
 fn what_is_missing_is_asked_for_again_no_later_than_its_absence_could_be_proven() {
-    let lesson = learnt(Answer::NotFound, Question::Asked(at(1)));
-    let Lesson::Missing { pause, proof_at, .. } = lesson else {
+    let lesson = learnt(Answer::NotFound { at: at(1) }, Question::Asked);
+    let Lesson::Missing { pause, proof_in, .. } = lesson else {
         panic!("{lesson:?}");
     };
-    assert_eq!((pause, proof_at), (RULES.first_pause, Some(at(12))));
+    assert_eq!((pause, proof_in), (RULES.first_pause, Some(Duration::from_secs(11))));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn what_the_venue_had_no_right_to_do_closes_nothing() {
     assert!(matches!(excess, Err(Violation::Oversold { .. })), "{excess:?}");
     // Of a reversal it counts what earlier attempts have sold.
     let undo = undo(1, "3");
-    let first = Progress::new(&undo, at(5), Some(usd("30")));
+    let first = Progress::new(&undo, INSTALLATION, at(5), Some(usd("30")));
     let lesson = learn(&undo, first, Question::Placed, filled("2"), 0, &RULES).unwrap();
     let Lesson::Paused {
         progress,

@@ -11,6 +11,7 @@ mod booking;
 mod books;
 mod crashes;
 mod decisions;
+mod fate;
 mod manners;
 mod market;
 mod model;

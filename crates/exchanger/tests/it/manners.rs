@@ -5,19 +5,16 @@ use std::time::Duration;
 use contracts::BasisPoints;
 use contracts::messages::Step;
 use exchanger::ports::ClientOrderId;
-use exchanger::venue::simulated::{Conduct, Manners, RandomManners, Rates};
+use exchanger::venue::simulated::{Conduct, Course, Manners, RandomManners, Rates};
 
-use crate::scene::{basis_points, order};
+use crate::scene::{basis_points, client_order_id};
 
 fn id(number: i64, attempt: u32) -> ClientOrderId {
-    ClientOrderId {
-        order_id: order(number),
-        step: Step::Exchange,
-        attempt,
-    }
+    client_order_id(number, Step::Exchange, attempt)
 }
 
 const HIDDEN: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(2);
 
 fn manners(seed: u64) -> RandomManners {
     let rates = Rates {
@@ -27,8 +24,11 @@ fn manners(seed: u64) -> RandomManners {
         executed_but_timed_out: basis_points(1_000),
         timed_out_not_executed: basis_points(1_000),
         not_yet_visible: basis_points(1_000),
+        hidden_for: HIDDEN,
+        slow: basis_points(1_000),
+        slow_by: SLOW,
     };
-    RandomManners::try_new(seed, rates, Duration::ZERO, HIDDEN).unwrap()
+    RandomManners::try_new(seed, rates, Duration::ZERO, Course::default()).unwrap()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_same_seed_and_name_meet_the_same_conduct() {
 
 #[test]
 fn every_conduct_comes_about_as_often_as_it_should() {
-    let mut counts = [0; 7];
+    let mut counts = [0; 8];
     for number in 1..=10_000 {
         let kind = match manners(42).conduct(&id(number, 1)) {
             Conduct::Refuse => 0,
@@ -61,24 +61,27 @@ fn every_conduct_comes_about_as_often_as_it_should() {
                 assert_eq!(hidden, HIDDEN);
                 5
             }
-            Conduct::Fill => 6,
-            Conduct::Slow(latency) => panic!("no latency was asked for, and here is {latency:?}"),
+            Conduct::Slow(by) => {
+                assert_eq!(by, SLOW);
+                6
+            }
+            Conduct::Fill => 7,
         };
         counts[kind] += 1;
     }
     // The seed is fixed, so this is a fact and not a chance; the bounds are five standard deviations.
     assert!(
-        counts[..6].iter().all(|count| (850..=1_150).contains(count)),
+        counts[..7].iter().all(|count| (850..=1_150).contains(count)),
         "{counts:?}"
     );
-    assert!((3_750..=4_250).contains(&counts[6]), "{counts:?}");
+    assert!((2_750..=3_250).contains(&counts[7]), "{counts:?}");
 }
 
 #[test]
 fn without_rates_everything_is_filled_after_the_latency() {
-    let polite = |latency| RandomManners::try_new(0, Rates::default(), latency, HIDDEN).unwrap();
-    assert_eq!(polite(Duration::ZERO).conduct(&id(1, 1)), Conduct::Fill);
-    assert_eq!(polite(HIDDEN).conduct(&id(1, 1)), Conduct::Slow(HIDDEN));
+    let polite = RandomManners::try_new(0, Rates::default(), HIDDEN, Course::default()).unwrap();
+    assert_eq!((polite.conduct(&id(1, 1)), polite.latency()), (Conduct::Fill, HIDDEN));
+    assert_eq!(polite.price_shift(&id(1, 1)), 0);
 }
 
 #[test]
@@ -88,6 +91,6 @@ fn rates_beyond_all_orders_are_refused() {
         partial: basis_points(1),
         ..Rates::default()
     };
-    let error = RandomManners::try_new(0, rates, Duration::ZERO, HIDDEN).unwrap_err();
+    let error = RandomManners::try_new(0, rates, Duration::ZERO, Course::default()).unwrap_err();
     assert_eq!(error.to_string(), "the venue's rates add up to 10001 of 10000 orders");
 }

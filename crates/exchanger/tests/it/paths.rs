@@ -1,17 +1,17 @@
 //! Every way a trade can go, row by row: what the venue does, what the saga hears, and where the money is afterwards.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::clients::ExchangeCommand;
 use contracts::ledger::Leg;
 use contracts::messages::{FailureCode, Message, Status, Step, StepResult};
-use contracts::{Asset, Clock};
-use exchanger::ports::ClientOrderId;
+use contracts::{Asset, Clock, ManualClock};
 use exchanger::venue::simulated::{Conduct, Market};
 use storage::commands::{Settlement, State};
 
 use crate::books::Mood;
-use crate::scene::{Scene, basis_points, btc, buy, exchange, order, price, sell, trade, usd};
+use crate::scene::{Scene, basis_points, btc, buy, client_order_id, exchange, order, price, sell, trade, usd};
 
 /// What comes of a trade: filled, value, fee, returned; or the failure.
 type Outcome = Result<[&'static str; 4], FailureCode>;
@@ -246,11 +246,7 @@ async fn absence_is_believed_only_after_expiry_engine_time_out_and_skew() {
     scene.order(buy(1, "30")).await;
     scene.finish(exchange(1)).await;
     let executions = scene.executions().await;
-    let second = ClientOrderId {
-        order_id: order(1),
-        step: Step::Exchange,
-        attempt: 2,
-    };
+    let second = client_order_id(1, Step::Exchange, 2);
     assert_eq!(executions[0].client_order_id, second);
     let rules = scene.rules;
     let patience = rules.order_life + rules.engine_timeout + rules.clock_skew;
@@ -260,6 +256,33 @@ async fn absence_is_believed_only_after_expiry_engine_time_out_and_skew() {
         waited < patience + Duration::from_secs(1),
         "{waited:?} is needlessly long"
     );
+}
+
+#[tokio::test]
+async fn a_clock_of_ours_that_is_wrong_proves_nothing() {
+    let noon: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let (venue_clock, clock) = (Arc::new(ManualClock::new(noon)), Arc::new(ManualClock::new(noon)));
+    let scene = Scene::beside_a_venue_with(venue_clock.clone(), clock);
+    let hidden = Conduct::NotYetVisible(Duration::from_secs(4));
+    scene.manners.set(order(1), Step::Exchange, 1, hidden);
+    scene.order(buy(1, "30")).await;
+    scene.work(exchange(1)).await;
+    // Somebody sets our clock, and by it the order's time was over long ago.
+    scene.clock.advance(Duration::from_secs(3_600));
+    for _ in 0..3 {
+        let Settlement::Postponed {
+            until, answer_missing, ..
+        } = scene.work(exchange(1)).await
+        else {
+            panic!("something was concluded from a clock that is wrong");
+        };
+        assert!(answer_missing);
+        assert!(until > scene.clock.now(), "asked again at once, and again, and again");
+        scene.clock.advance(Duration::from_secs(10));
+    }
+    venue_clock.advance(Duration::from_secs(5));
+    assert_eq!(trade(scene.finish(exchange(1)).await).filled, btc("3"));
+    assert_eq!(scene.executions().await.len(), 1, "executed once");
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use contracts::clients::{ExchangeCommand, Exchanger, Side, Submission};
 use contracts::ledger::Owner;
 use contracts::messages::{Step, StepResult, Trade};
 use contracts::{Amount, Asset, BasisPoints, Clock, ManualClock, OrderId, Price, SeededEntropy, UserId};
-use exchanger::ports::VenueName;
+use exchanger::ports::{ClientOrderId, Installation, InstallationId, VenueName};
 use exchanger::store::sqlite::SqliteExchanger;
 use exchanger::venue::simulated::{Conduct, Execution, Market, ScriptedManners, SimulatedVenue};
 use exchanger::{Dependencies, Rules, Service, Settings};
 use jiff::Timestamp;
 use service_kit::internal::{Caller, InternalTokens};
 use service_kit::settings::Secret;
+use storage::StoreError;
 use storage::commands::{Claimed, CommandKey, CommandStore, CommandTimes, Fencing, Record, Settlement, State};
 use storage::migrations::SchemaError;
 use storage::outbox::OutboxRow;
@@ -30,6 +31,28 @@ pub(crate) const TIMES: CommandTimes = CommandTimes {
 };
 
 pub(crate) const USER: i64 = 2;
+
+pub(crate) const INSTALLATION: InstallationId = InstallationId::new(0x5eed_0001);
+
+/// An installation that is told which one it is.
+struct Told(InstallationId);
+
+#[async_trait::async_trait]
+impl Installation for Told {
+    async fn id(&self) -> Result<InstallationId, StoreError> {
+        Ok(self.0)
+    }
+}
+
+/// Our name for an attempt at the venue.
+pub(crate) fn client_order_id(number: i64, step: Step, attempt: u32) -> ClientOrderId {
+    ClientOrderId {
+        installation: INSTALLATION,
+        order_id: order(number),
+        step,
+        attempt,
+    }
+}
 
 pub(crate) fn btc(text: &str) -> Amount {
     Amount::parse(text, Asset::BTC).unwrap()
@@ -147,16 +170,20 @@ pub(crate) struct Scene {
 impl Scene {
     /// The hot wallet holds 1,000 of everything; the venue trades at 10 and fills everything.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Now and not some date in the past: the simulated venue's books and ours have to agree on what is past.
         let clock = Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()));
+        Self::beside_a_venue_with(clock.clone(), clock)
+    }
+
+    /// The same, with a venue whose clock is its own.
+    pub(crate) fn beside_a_venue_with(venue_clock: Arc<ManualClock>, clock: Arc<ManualClock>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let manners = Arc::new(ScriptedManners::new(Conduct::Fill));
         let venue = SimulatedVenue::try_open(
             &folder.path().join("venue.db"),
             name(),
             Market::default(),
             manners.clone(),
-            clock.clone(),
+            venue_clock,
         )
         .unwrap();
         let (stores, rows) = SqliteExchanger::new(database(&folder), TIMES, 1_000);
@@ -165,6 +192,7 @@ impl Scene {
         let settings = Settings::default();
         let service = Service::new(Dependencies {
             commands: Arc::clone(&store),
+            installation: Arc::new(Told(INSTALLATION)),
             outbox: Arc::new(stores.outbox),
             balance: books.clone(),
             venue: Arc::new(venue.clone()),

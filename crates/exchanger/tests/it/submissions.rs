@@ -7,7 +7,7 @@ use exchanger::domain::progress::Progress;
 use exchanger::ports::ClientOrderId;
 use storage::outbox::OutboxRow;
 
-use crate::scene::{Scene, btc, buy, command, exchange, order, sell, usd};
+use crate::scene::{Scene, btc, buy, client_order_id, command, exchange, order, sell, usd};
 
 fn messages(rows: &[OutboxRow]) -> Vec<(Step, Status)> {
     let message = |row: &OutboxRow| serde_json::from_str::<Message>(&row.payload).unwrap();
@@ -24,7 +24,10 @@ async fn the_intent_of_the_first_order_is_on_disk_before_anybody_works_on_it() {
     let record = scene.record(exchange(7)).await;
     let progress: Progress = serde_json::from_str(&record.progress).unwrap();
     assert_eq!(progress.attempts.len(), 1);
-    assert_eq!(progress.attempts[0].client_order_id.to_string(), "cambist-7-exchange-1");
+    assert_eq!(
+        progress.attempts[0].client_order_id.to_string(),
+        "cambist-5eed0001-7-exchange-1"
+    );
     assert_eq!(record.content, serde_json::to_string(&buy(7, "30")).unwrap());
 }
 
@@ -129,25 +132,24 @@ async fn more_than_a_hundred_at_once_are_refused() {
 
 #[test]
 fn a_client_order_id_has_one_spelling() {
-    let id = ClientOrderId {
-        order_id: order(7),
-        step: Step::Reverse,
-        attempt: 12,
-    };
-    assert_eq!(id.to_string(), "cambist-7-reverse-12");
-    assert_eq!("cambist-7-reverse-12".parse(), Ok(id));
+    let id = client_order_id(7, Step::Reverse, 12);
+    assert_eq!(id.to_string(), "cambist-5eed0001-7-reverse-12");
+    assert_eq!("cambist-5eed0001-7-reverse-12".parse(), Ok(id));
     for wrong in [
         "",
-        "cambist-7-reverse",
-        "cambist-7-reverse-0",
-        "cambist-7-reverse-+1",
-        "cambist-7-reverse-01",
-        "cambist-07-reverse-1",
-        "cambist-7-reverse-1-1",
-        "cambist-7-reversal-1",
-        "gambist-7-reverse-1",
-        "cambist-0-reverse-1",
-        "cambist--7-reverse-1",
+        "cambist-7-reverse-12",
+        "cambist-5eed1-7-reverse-12",
+        "cambist-5EED0001-7-reverse-12",
+        "cambist-5eed0001-7-reverse",
+        "cambist-5eed0001-7-reverse-0",
+        "cambist-5eed0001-7-reverse-+1",
+        "cambist-5eed0001-7-reverse-01",
+        "cambist-5eed0001-07-reverse-1",
+        "cambist-5eed0001-7-reverse-1-1",
+        "cambist-5eed0001-7-reversal-1",
+        "gambist-5eed0001-7-reverse-1",
+        "cambist-5eed0001-0-reverse-1",
+        "cambist-5eed0001--7-reverse-1",
     ] {
         assert!(wrong.parse::<ClientOrderId>().is_err(), "{wrong}");
     }

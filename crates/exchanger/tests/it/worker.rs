@@ -10,7 +10,7 @@ use contracts::ledger::Owner;
 use contracts::messages::{Message, Queue, Status, Step, StepResult};
 use contracts::{Amount, Asset, Clock, OrderId, SeededEntropy, SystemClock};
 use exchanger::store::sqlite::SqliteExchanger;
-use exchanger::venue::simulated::{Manners, Market, RandomManners, Rates, SimulatedVenue};
+use exchanger::venue::simulated::{Course, Manners, Market, RandomManners, Rates, SimulatedVenue};
 use exchanger::{Dependencies, Rules, Service, Settings};
 use service_kit::internal::InternalTokens;
 use service_kit::shutdown::Shutdown;
@@ -75,6 +75,7 @@ impl Running {
         let results = transport.subscribe(Queue::SagaSteps).await.unwrap();
         let service = Service::new(Dependencies {
             commands: Arc::new(stores.commands),
+            installation: Arc::new(stores.installation),
             outbox: Arc::new(stores.outbox),
             balance: books.clone(),
             venue: Arc::new(venue.clone()),
@@ -137,9 +138,16 @@ async fn two_hundred_orders_at_a_rude_venue_all_end_and_the_books_are_the_venues
         executed_but_timed_out: basis_points(1_500),
         timed_out_not_executed: basis_points(1_000),
         not_yet_visible: basis_points(1_000),
+        hidden_for: Duration::from_millis(150),
+        slow: basis_points(500),
+        slow_by: Duration::from_millis(50),
     };
-    let hidden = Duration::from_millis(150);
-    let manners = RandomManners::try_new(11, rates, Duration::from_millis(2), hidden).unwrap();
+    let course = Course {
+        seed: 11,
+        drift: 3,
+        volatility: basis_points(40),
+    };
+    let manners = RandomManners::try_new(11, rates, Duration::from_millis(2), course).unwrap();
     let mut running = Running::with(manners).await;
     running.service.start_worker(&running.shutdown);
     running
@@ -198,7 +206,7 @@ async fn two_hundred_orders_at_a_rude_venue_all_end_and_the_books_are_the_venues
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_before_the_worker_started_comes_by_the_queue() {
-    let manners = RandomManners::try_new(0, Rates::default(), Duration::ZERO, Duration::ZERO).unwrap();
+    let manners = RandomManners::try_new(0, Rates::default(), Duration::ZERO, Course::default()).unwrap();
     let mut running = Running::with(manners).await;
     let client = running.service.client();
     for number in 1..=20 {

@@ -46,17 +46,61 @@ impl Settings {
                     .into(),
             );
         }
-        let faults = [
+        self.check_simulation()?;
+        if self.internal_listen == self.listen && self.listen.port() != 0 {
+            return contradiction("listen and internal_listen must differ: the internal side is never public".into());
+        }
+        Ok(())
+    }
+
+    /// What the simulated venue and chain are told must leave them venue and chain: nothing more than always happens, and
+    /// every question is answered some time.
+    fn check_simulation(&self) -> Result<(), SettingsError> {
+        let venue = [
+            self.venue_slow_bp,
             self.venue_refuse_bp,
+            self.venue_nothing_filled_bp,
             self.venue_partial_bp,
             self.venue_executed_but_timed_out_bp,
             self.venue_timed_out_not_executed_bp,
+            self.venue_not_yet_visible_bp,
         ];
-        if faults.into_iter().map(BasisPoints::get).sum::<u32>() > BasisPoints::MAX.get() {
-            return contradiction("the fault rates of the venue add up to more than 10000 basis points".into());
+        let lost = [
+            self.chain_lost_broadcast_bp,
+            self.chain_unknown_not_taken_bp,
+            self.chain_reorganise_bp,
+        ];
+        let all = BasisPoints::MAX.get();
+        let losses = sum(&lost);
+        let broadcasts = losses + sum(&[self.chain_unknown_but_taken_bp, self.chain_late_bp]);
+        for (whose, faults, of) in [("venue", sum(&venue), "orders"), ("chain", broadcasts, "broadcasts")] {
+            if faults > all {
+                return contradiction(format!(
+                    "the rates of the simulated {whose} add up to {faults} of {all} {of}; lower some of its _bp settings"
+                ));
+            }
         }
-        if self.internal_listen == self.listen && self.listen.port() != 0 {
-            return contradiction("listen and internal_listen must differ: the internal side is never public".into());
+        if losses == all {
+            return contradiction(
+                "chain_lost_broadcast_bp, chain_unknown_not_taken_bp and chain_reorganise_bp lose every broadcast: no \
+                 order would ever end"
+                    .into(),
+            );
+        }
+        let ways = [("venue", self.venue_latency, self.venue_timeout)];
+        for (whose, latency, timeout) in ways {
+            if latency >= timeout {
+                return contradiction(format!(
+                    "{whose}_latency must be shorter than {whose}_timeout: no question would ever be answered"
+                ));
+            }
+        }
+        if sum(&[self.venue_not_yet_visible_bp]) > 0 && self.venue_hidden_for >= self.venue_engine_timeout {
+            return contradiction(
+                "venue_hidden_for must be shorter than venue_engine_timeout: what is hidden longer counts as absent, and \
+                 would be ordered again"
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -87,6 +131,10 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn sum(rates: &[BasisPoints]) -> u32 {
+    rates.iter().map(|rate| rate.get()).sum()
 }
 
 fn contradiction(text: String) -> Result<(), SettingsError> {

@@ -35,6 +35,8 @@ fn flag(setting: &'static Setting) -> Option<Arg> {
     let flag = Arg::new(setting.name)
         .long(setting.flag()?)
         .value_name(setting.kind)
+        // Otherwise clap takes `-3` for a flag.
+        .allow_negative_numbers(true)
         .global(true)
         .hide_short_help(true)
         .help(format!("{} [env: {}]{default}", setting.help(), setting.variable()))

@@ -180,32 +180,50 @@ settings! {
     "Venue" {
         /// The venue's name in the books (`venue:{name}`).
         venue_name: String = "sim";
-        /// Fiat per unit of crypto at the simulated venue.
-        venue_price: DecimalText = "10";
-        /// How far the simulated venue buys below and sells above `venue_price`.
-        venue_spread_bp: BasisPoints = "0";
-        /// The simulated venue's fee, of the fiat side of a trade.
-        venue_fee_bp: BasisPoints = "0";
         /// How long an order at the venue may be executed. Ends before `command_lease`.
         venue_expiry: Duration = "5s";
         /// How long an answer of the venue is waited for.
         venue_timeout: Duration = "3s";
         /// How long after its expiry an order that the venue took may still be invisible there.
         venue_engine_timeout: Duration = "5s";
-        /// How far the venue's clock may be from ours.
+        /// How far the clocks of the venue's own computers may be apart. Only the venue's time proves that an order is absent.
         venue_skew: Duration = "2s";
-        /// What the simulated venue's chance is drawn from.
+    }
+    "Simulated venue" {
+        /// What the chance of the simulated venue and of the simulated chain is drawn from. The same seed and the same
+        /// orders meet the same fate, in whatever order they come and after a restart.
         venue_seed: u64 = "0";
-        /// How long the simulated venue takes to answer.
+        /// Fiat per unit of crypto, in the middle of the market.
+        venue_price: DecimalText = "10";
+        /// By how much of `venue_price` the price goes up with each order, or down where negative. After 1,000 orders it
+        /// goes back the way it came.
+        venue_drift_bp: i16 = "0";
+        /// By how much of `venue_price` it goes further up or down with each order, at most; drawn evenly.
+        venue_volatility_bp: BasisPoints = "0";
+        /// How far the venue buys below and sells above the price.
+        venue_spread_bp: BasisPoints = "0";
+        /// The venue's fee, of the fiat side of a trade.
+        venue_fee_bp: BasisPoints = "0";
+        /// How long every answer of the venue takes.
         venue_latency: Duration = "0ms";
-        /// Of 10,000 orders, how many the simulated venue refuses.
+        /// Of 10,000 orders, how many are answered late, although executed.
+        venue_slow_bp: BasisPoints = "0";
+        /// How late.
+        venue_slow_by: Duration = "1s";
+        /// Of 10,000 orders, how many the venue refuses.
         venue_refuse_bp: BasisPoints = "0";
-        /// Of 10,000 orders, how many it fills in part.
+        /// Of 10,000 orders, how many it takes and fills nothing of.
+        venue_nothing_filled_bp: BasisPoints = "0";
+        /// Of 10,000 orders, how many it fills in part, by an evenly drawn share.
         venue_partial_bp: BasisPoints = "0";
-        /// Of 10,000 orders, how many it executes without ever answering.
+        /// Of 10,000 orders, how many it executes without ever answering; asked about them, it knows them.
         venue_executed_but_timed_out_bp: BasisPoints = "0";
         /// Of 10,000 orders, how many it neither executes nor answers.
         venue_timed_out_not_executed_bp: BasisPoints = "0";
+        /// Of 10,000 orders, how many it executes without answering, and at first knows nothing of when asked.
+        venue_not_yet_visible_bp: BasisPoints = "0";
+        /// For how long. Shorter than `venue_engine_timeout`, or the venue breaks its word.
+        venue_hidden_for: Duration = "1s";
     }
     "Chain" {
         /// The seed of all keys that hold coins on the chain. `up` makes one at its first start.
@@ -213,9 +231,23 @@ settings! {
         /// Coins of each crypto at the hot wallet's address in the simulated chain's first block. Ample, because the
         /// simulated venue settles in the books only and delivers no coins to that address.
         chain_genesis: DecimalText = "1000000000";
-        /// Of 10,000 broadcasts, how many the simulated chain loses.
-        chain_lost_broadcast_bp: BasisPoints = "0";
-        /// Of 10,000 transfers, how many the simulated chain refuses before they are signed.
+    }
+    "Simulated chain" {
+        /// How long every call to the chain takes.
+        chain_latency: Duration = "0ms";
+        /// Of 10,000 transfers, how many the chain refuses before they are signed.
         chain_refuse_bp: BasisPoints = "0";
+        /// Of 10,000 broadcasts, how many it says to have taken, and loses.
+        chain_lost_broadcast_bp: BasisPoints = "0";
+        /// Of 10,000 broadcasts, how many it takes without saying so.
+        chain_unknown_but_taken_bp: BasisPoints = "0";
+        /// Of 10,000 broadcasts, how many it neither takes nor answers.
+        chain_unknown_not_taken_bp: BasisPoints = "0";
+        /// Of 10,000 broadcasts, how many it confirms late.
+        chain_late_bp: BasisPoints = "0";
+        /// How late, at most; drawn evenly.
+        chain_late_by: Duration = "2s";
+        /// Of 10,000 broadcasts, how many it confirms in a block that a reorganisation undoes.
+        chain_reorganise_bp: BasisPoints = "0";
     }
 }

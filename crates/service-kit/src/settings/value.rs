@@ -205,6 +205,7 @@ macro_rules! parsed_by_from_str {
 parsed_by_from_str! {
     SocketAddr, "ADDRESS", "is not an address to listen on; write it like 127.0.0.1:8000 or [::]:8000";
     PathBuf, "PATH", "is not a path";
+    i16, "NUMBER", "is not a whole number between -32768 and 32767";
     u32, "NUMBER", "is not a whole number between 0 and 4294967295";
     u64, "NUMBER", "is not a whole number between 0 and 18446744073709551615";
     NonZeroU32, "NUMBER", "is not a whole number between 1 and 4294967295";

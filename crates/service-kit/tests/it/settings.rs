@@ -212,9 +212,28 @@ fn settings_that_contradict_one_another_are_refused() {
         (
             &[
                 ("CAMBIST_VENUE_REFUSE_BP", "9000"),
-                ("CAMBIST_VENUE_PARTIAL_BP", "1001"),
+                ("CAMBIST_VENUE_NOT_YET_VISIBLE_BP", "1001"),
             ],
-            "more than 10000 basis points",
+            "the rates of the simulated venue add up to 10001 of 10000 orders",
+        ),
+        (
+            &[
+                ("CAMBIST_CHAIN_LATE_BP", "9000"),
+                ("CAMBIST_CHAIN_REORGANISE_BP", "1001"),
+            ],
+            "the rates of the simulated chain add up to 10001 of 10000 broadcasts",
+        ),
+        (&[("CAMBIST_CHAIN_LOST_BROADCAST_BP", "10000")], "lose every broadcast"),
+        (
+            &[("CAMBIST_VENUE_LATENCY", "3s")],
+            "venue_latency must be shorter than venue_timeout",
+        ),
+        (
+            &[
+                ("CAMBIST_VENUE_NOT_YET_VISIBLE_BP", "1"),
+                ("CAMBIST_VENUE_HIDDEN_FOR", "5s"),
+            ],
+            "venue_hidden_for must be shorter than venue_engine_timeout",
         ),
         (
             &[("CAMBIST_INTERNAL_LISTEN", "127.0.0.1:8000")],

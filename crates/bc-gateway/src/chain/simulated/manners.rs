@@ -37,6 +37,11 @@ pub trait Manners: Send + Sync {
         false
     }
 
+    /// How long every call takes on its way.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether a transfer with this memo is refused before it is signed.
     fn refuses(&self, memo: &str) -> bool;
 
@@ -77,36 +82,40 @@ pub struct Rates {
     pub reorganise: BasisPoints,
 }
 
-/// Faults of broadcasts that together happen always or more often: nothing would ever be confirmed.
+/// Why rates make no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the chain's fault rates must add up to less than 10000 basis points")]
-pub struct InvalidRates;
+pub enum InvalidRates {
+    /// More than all broadcasts would meet with a fault.
+    #[error("the chain's rates add up to {0} of 10000 broadcasts")]
+    TooHigh(u32),
+    /// All broadcasts would get lost, sooner or later.
+    #[error("of 10000 broadcasts the chain would lose all: nothing would ever be confirmed")]
+    NothingArrives,
+}
 
 /// Faults by chance, repeatable: the same seed, memo and number give the same fault.
 #[derive(Debug, Clone, Copy)]
 pub struct RandomManners {
     seed: u64,
     rates: Rates,
+    latency: Duration,
 }
 
 impl RandomManners {
-    /// These faults at these rates.
+    /// These faults at these rates; every call takes `latency`.
     ///
     /// # Errors
-    /// [`InvalidRates`] when no broadcast would ever succeed.
-    pub fn try_new(seed: u64, rates: Rates) -> Result<Self, InvalidRates> {
-        let all = [
-            rates.lost_broadcast,
-            rates.unknown_but_taken,
-            rates.unknown_not_taken,
-            rates.late_confirmation,
-            rates.reorganise,
-        ];
-        let sum: u64 = all.iter().map(|rate| u64::from(rate.get())).sum();
-        if sum < u64::from(BasisPoints::MAX.get()) {
-            Ok(Self { seed, rates })
+    /// [`InvalidRates`] when the faults of broadcasts add up to more than all, or no broadcast would ever succeed.
+    pub fn try_new(seed: u64, rates: Rates, latency: Duration) -> Result<Self, InvalidRates> {
+        let sum = |rates: &[BasisPoints]| rates.iter().map(|rate| rate.get()).sum::<u32>();
+        let losses = sum(&[rates.lost_broadcast, rates.unknown_not_taken, rates.reorganise]);
+        let all = losses + sum(&[rates.unknown_but_taken, rates.late_confirmation]);
+        if all > BasisPoints::MAX.get() {
+            Err(InvalidRates::TooHigh(all))
+        } else if losses == BasisPoints::MAX.get() {
+            Err(InvalidRates::NothingArrives)
         } else {
-            Err(InvalidRates)
+            Ok(Self { seed, rates, latency })
         }
     }
 
@@ -124,6 +133,10 @@ impl RandomManners {
 }
 
 impl Manners for RandomManners {
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+
     fn refuses(&self, memo: &str) -> bool {
         // A refused sweep comes again under the same memo: what is refused by chance would be refused for ever.
         if memo.starts_with("sweep:") {
@@ -244,7 +257,7 @@ mod tests {
             late_by: Duration::from_secs(1),
             reorganise: bp(1_000),
         };
-        let manners = RandomManners::try_new(1, rates).unwrap();
+        let manners = RandomManners::try_new(1, rates, Duration::ZERO).unwrap();
         let run = |manners: &RandomManners| -> Vec<Manner> {
             (1..=2_000)
                 .map(|order| manners.broadcast(&format!("order:{order}:withdraw"), 1))
@@ -252,17 +265,47 @@ mod tests {
         };
         let seen = run(&manners);
         assert_eq!(seen, run(&manners));
-        assert_ne!(seen, run(&RandomManners::try_new(2, rates).unwrap()));
+        assert_ne!(seen, run(&RandomManners::try_new(2, rates, Duration::ZERO).unwrap()));
         let confirmed = seen.iter().filter(|manner| **manner == Manner::Confirm).count();
         assert!((900..1_100).contains(&confirmed), "{confirmed} of 2000");
         assert!(
             seen.iter()
                 .all(|manner| !matches!(manner, Manner::LateConfirmation(by) if *by > rates.late_by))
         );
-        let always = Rates {
-            lost_broadcast: BasisPoints::MAX,
-            ..rates
+        // The seed is all there is: not when it is asked, nor after what, nor how often.
+        let backwards: Vec<Manner> = (1..=2_000)
+            .rev()
+            .map(|order| manners.broadcast(&format!("order:{order}:withdraw"), 1))
+            .collect();
+        assert!(seen.iter().eq(backwards.iter().rev()));
+    }
+
+    #[test]
+    fn rates_that_make_no_sense_are_refused() {
+        let refusal = |rates| {
+            RandomManners::try_new(1, rates, Duration::ZERO)
+                .unwrap_err()
+                .to_string()
         };
-        assert_eq!(RandomManners::try_new(1, always).unwrap_err(), InvalidRates);
+        let beyond = Rates {
+            late_confirmation: BasisPoints::MAX,
+            lost_broadcast: bp(1),
+            ..Rates::default()
+        };
+        assert_eq!(refusal(beyond), "the chain's rates add up to 10001 of 10000 broadcasts");
+        let lost = Rates {
+            lost_broadcast: bp(9_000),
+            reorganise: bp(1_000),
+            ..Rates::default()
+        };
+        assert_eq!(
+            refusal(lost),
+            "of 10000 broadcasts the chain would lose all: nothing would ever be confirmed"
+        );
+        let late = Rates {
+            late_confirmation: BasisPoints::MAX,
+            ..Rates::default()
+        };
+        assert!(RandomManners::try_new(1, late, Duration::ZERO).is_ok());
     }
 }

@@ -110,7 +110,7 @@ impl Book {
             .await?;
         Ok(found
             .filter(|(_, visible_from)| *visible_from <= now)
-            .map_or(Answer::NotFound, |(answer, _)| answer))
+            .map_or(Answer::NotFound { at: now }, |(answer, _)| answer))
     }
 
     /// See [`super::SimulatedVenue::executions`].

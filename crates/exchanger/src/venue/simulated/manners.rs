@@ -9,6 +9,7 @@ use contracts::{BasisPoints, OrderId};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::course::Course;
 use crate::ports::ClientOrderId;
 
 /// What the venue does with one order.
@@ -28,7 +29,7 @@ pub enum Conduct {
     TimeOutWithoutExecuting,
     /// Executes it, but the answer gets lost, and `find` knows nothing of it for this long.
     NotYetVisible(Duration),
-    /// Executes it, and takes this long to say so.
+    /// Executes it, and takes this much longer to say so.
     Slow(Duration),
 }
 
@@ -40,6 +41,16 @@ pub trait Manners: Send + Sync {
     /// Whether the venue is out of reach: it takes nothing in and answers nothing, not even `find`.
     fn silent(&self) -> bool {
         false
+    }
+
+    /// How long every answer takes on its way, besides what a [`Conduct`] adds.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How far the market stands from its middle when the order of this name comes, in basis points.
+    fn price_shift(&self, _: &ClientOrderId) -> i64 {
+        0
     }
 }
 
@@ -58,6 +69,12 @@ pub struct Rates {
     pub timed_out_not_executed: BasisPoints,
     /// [`Conduct::NotYetVisible`].
     pub not_yet_visible: BasisPoints,
+    /// For how long; less than the engine's time-out that exchanger reckons with, or the venue breaks its word.
+    pub hidden_for: Duration,
+    /// [`Conduct::Slow`].
+    pub slow: BasisPoints,
+    /// By how much.
+    pub slow_by: Duration,
 }
 
 /// More than all orders would misbehave.
@@ -65,29 +82,27 @@ pub struct Rates {
 #[error("the venue's rates add up to {0} of 10000 orders")]
 pub struct RatesTooHigh(u32);
 
-/// Misbehaves by chance. What happens to an order depends on the seed and the order's name alone: not on time, not on
-/// other orders, not on how often it is asked.
+/// Misbehaves by chance. What happens to an order depends on the seed, the order, its step and the attempt alone: not on
+/// time, not on other orders, not on how often it is asked, not on whose installation it is.
 #[derive(Debug, Clone, Copy)]
 pub struct RandomManners {
     seed: u64,
     rates: Rates,
     latency: Duration,
-    hidden_for: Duration,
+    course: Course,
 }
 
 impl RandomManners {
-    /// Manners drawn from `seed`. Orders that are filled without incident take `latency` to be answered; those that are
-    /// not visible at first stay so for `hidden_for`, which must be less than the engine's time-out that exchanger
-    /// reckons with, or the venue breaks its word.
+    /// Manners drawn from `seed`. Every answer takes `latency`; the price goes its `course`.
     ///
     /// # Errors
     /// [`RatesTooHigh`] when the rates add up to more than all orders.
-    pub fn try_new(seed: u64, rates: Rates, latency: Duration, hidden_for: Duration) -> Result<Self, RatesTooHigh> {
+    pub fn try_new(seed: u64, rates: Rates, latency: Duration, course: Course) -> Result<Self, RatesTooHigh> {
         let manners = Self {
             seed,
             rates,
             latency,
-            hidden_for,
+            course,
         };
         let total: u32 = manners.bands(0).iter().map(|(rate, _)| rate.get()).sum();
         if total > BasisPoints::MAX.get() {
@@ -96,7 +111,7 @@ impl RandomManners {
         Ok(manners)
     }
 
-    fn bands(&self, second: u64) -> [(BasisPoints, Conduct); 6] {
+    fn bands(&self, second: u64) -> [(BasisPoints, Conduct); 7] {
         let rates = &self.rates;
         [
             (rates.refuse, Conduct::Refuse),
@@ -104,7 +119,8 @@ impl RandomManners {
             (rates.fill_nothing, Conduct::FillNothing),
             (rates.executed_but_timed_out, Conduct::ExecuteThenTimeOut),
             (rates.timed_out_not_executed, Conduct::TimeOutWithoutExecuting),
-            (rates.not_yet_visible, Conduct::NotYetVisible(self.hidden_for)),
+            (rates.not_yet_visible, Conduct::NotYetVisible(rates.hidden_for)),
+            (rates.slow, Conduct::Slow(rates.slow_by)),
         ]
     }
 
@@ -112,7 +128,7 @@ impl RandomManners {
     fn draws(&self, id: &ClientOrderId) -> (u64, u64) {
         let digest = Sha256::new()
             .chain_update(self.seed.to_be_bytes())
-            .chain_update(id.to_string())
+            .chain_update(format!("{}-{}-{}", id.order_id, id.step, id.attempt))
             .finalize();
         let number = |bytes: &[u8]| {
             bytes
@@ -140,11 +156,15 @@ impl Manners for RandomManners {
                 None => return conduct,
             }
         }
-        if self.latency.is_zero() {
-            Conduct::Fill
-        } else {
-            Conduct::Slow(self.latency)
-        }
+        Conduct::Fill
+    }
+
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    fn price_shift(&self, id: &ClientOrderId) -> i64 {
+        self.course.at(id)
     }
 }
 
@@ -155,7 +175,7 @@ pub struct ScriptedManners(Mutex<Script>);
 #[derive(Debug)]
 struct Script {
     default: Conduct,
-    conducts: BTreeMap<ClientOrderId, Conduct>,
+    conducts: BTreeMap<(OrderId, Step, u32), Conduct>,
     silent: bool,
 }
 
@@ -172,12 +192,7 @@ impl ScriptedManners {
 
     /// Treats this attempt like this.
     pub fn set(&self, order_id: OrderId, step: Step, attempt: u32, conduct: Conduct) {
-        let id = ClientOrderId {
-            order_id,
-            step,
-            attempt,
-        };
-        self.script().conducts.insert(id, conduct);
+        self.script().conducts.insert((order_id, step, attempt), conduct);
     }
 
     /// Treats every other order like this from now on.
@@ -198,7 +213,8 @@ impl ScriptedManners {
 impl Manners for ScriptedManners {
     fn conduct(&self, id: &ClientOrderId) -> Conduct {
         let script = self.script();
-        script.conducts.get(id).copied().unwrap_or(script.default)
+        let told = script.conducts.get(&(id.order_id, id.step, id.attempt));
+        told.copied().unwrap_or(script.default)
     }
 
     fn silent(&self) -> bool {

@@ -35,6 +35,20 @@ impl Default for Market {
 }
 
 impl Market {
+    /// The market after its price has moved by this many basis points, −10,000 to 10,000.
+    ///
+    /// # Errors
+    /// A price that does not fit, or moved to nothing.
+    pub(super) fn moved(self, by: i64) -> Result<Self, MoneyError> {
+        let points = u32::try_from(by.unsigned_abs()).unwrap_or(u32::MAX);
+        let distance = BasisPoints::try_new(points).unwrap_or(BasisPoints::MAX);
+        let direction = if by < 0 { Rounding::Down } else { Rounding::Up };
+        Ok(Self {
+            price: self.price.with_spread(distance, direction)?,
+            ..self
+        })
+    }
+
     /// Executes `share` of the most that the order allows. No fills when that is less than one atomic unit.
     ///
     /// # Errors
