@@ -14,6 +14,7 @@
 
 mod api;
 pub mod domain;
+mod metrics;
 pub mod ports;
 pub mod store;
 mod use_cases;
@@ -31,6 +32,7 @@ use storage::migrations::Migrations;
 
 use crate::domain::keys::KeyRules;
 use crate::domain::logins::FailurePolicy;
+use crate::metrics::{Logins, Registrations};
 use crate::ports::{KeyStore, LoginFailureStore, PasswordHasher, UserStore};
 pub use crate::use_cases::{KeyError, LogInError, LoggedIn, RegisterError, create_hot_wallet_user};
 use crate::use_cases::{KeyRing, LogIn, Register};
@@ -137,6 +139,7 @@ impl Service {
                 users: Arc::clone(&users),
                 hasher: Arc::clone(&hasher),
                 clock: Arc::clone(&clock),
+                counted: Registrations::default(),
             },
             log_in: LogIn {
                 users: Arc::clone(&users),
@@ -149,6 +152,7 @@ impl Service {
                 audience: settings.audience,
                 token_ttl: settings.token_ttl,
                 policy: settings.failures,
+                counted: Logins::default(),
             },
             users,
             ring,

@@ -20,6 +20,7 @@ pub mod store;
 pub mod use_cases;
 
 mod api;
+mod metrics;
 mod worker;
 
 use std::sync::{Arc, OnceLock};
@@ -33,13 +34,14 @@ use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA};
+use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use thiserror::Error;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::custody::{Custody, InvalidSeed, Keys};
 pub use crate::ports::Address;
+use crate::metrics::Metrics;
 use crate::ports::{Chain, TransferStore};
 use crate::use_cases::sign::SigningDesk;
 use crate::use_cases::submit::Submit;
@@ -53,6 +55,7 @@ pub fn migrations() -> Migrations {
         .then("transfers", include_str!("../migrations/sqlite/0001_transfers.sql"))
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("outbox times", OUTBOX_TIMES)
 }
 
 /// This service's knobs.
@@ -170,15 +173,18 @@ struct Parts {
     gateway: Arc<Submit>,
     /// The way to this process's worker, once it is started; without one everything goes by the queue.
     lane: Arc<OnceLock<Lane>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Service {
     /// The service made of these parts. Nothing runs yet.
     #[must_use]
     pub fn new(dependencies: Dependencies) -> Self {
+        let metrics: Arc<Metrics> = Arc::default();
         let chain: Arc<dyn Chain> = Arc::new(chain::Bounded {
             chain: Arc::clone(&dependencies.chain),
             limit: dependencies.settings.call_timeout,
+            metrics: Arc::clone(&metrics),
         });
         let desk = SigningDesk::new(
             Arc::clone(&chain),
@@ -198,7 +204,12 @@ impl Service {
             desk: Arc::new(desk),
             gateway: Arc::new(gateway),
             lane,
+            metrics,
         }))
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
     }
 
     /// The service, for callers in this process.

@@ -15,6 +15,7 @@ use transport::command_worker::{CommandWorker, Lane};
 use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
+use crate::metrics::QUEUES;
 use crate::ports::{Address, NonceAnswer};
 use crate::use_cases::sweep::{Round, Sweep};
 use crate::{Service, StartError};
@@ -44,6 +45,7 @@ impl Service {
             entropy: Arc::clone(&parts.entropy),
             concurrency: settings.concurrency,
             sweep_every: settings.sweep_every,
+            metrics: Arc::clone(self.worker_metrics()),
         };
         let (transport, stop) = (Arc::clone(&parts.transport), shutdown.token());
         shutdown.spawn("bc_gateway worker", async move {
@@ -106,10 +108,11 @@ impl Service {
         };
         let dispatcher = Dispatcher {
             outbox: Arc::clone(&parts.outbox),
-            couriers: BTreeMap::from([courier(Queue::BcgatewayOrders), courier(Queue::SagaSteps)]),
+            couriers: BTreeMap::from(QUEUES.map(courier)),
             clock: Arc::clone(&parts.clock),
             entropy: Arc::clone(&parts.entropy),
             sweep_every: parts.settings.sweep_every,
+            metrics: self.dispatcher_metrics().clone(),
         };
         let stop = shutdown.token();
         shutdown.spawn("bc_gateway dispatcher", async move {

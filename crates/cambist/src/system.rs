@@ -4,6 +4,7 @@
 //! outside world, the clock, the randomness) and in nothing else.
 
 mod listeners;
+mod metrics;
 mod outside;
 mod readiness;
 mod translate;
@@ -17,6 +18,7 @@ use axum::Router;
 use bc_gateway::Custody;
 use contracts::{Clock, Entropy};
 use service_kit::internal::InternalTokens;
+use service_kit::metrics::HttpMetrics;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use storage::commands::CommandStore;
@@ -123,6 +125,8 @@ pub struct System {
     commands: [Arc<dyn CommandStore>; 3],
     committed: Committed,
     clock: Arc<dyn Clock>,
+    http: HttpMetrics,
+    queues: Arc<LocalTransport>,
 }
 
 /// The outboxes' rows on their way to the dispatchers.
@@ -151,9 +155,10 @@ impl System {
         if settings.nats_url.is_some() {
             bail!("nats_url is for services that run apart; leave it empty for `up`");
         }
+        let queues = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
         let wiring = Wiring {
             tokens: Arc::new(internal_tokens),
-            transport: Arc::new(LocalTransport::new(settings.queue_capacity.get())),
+            transport: queues.clone(),
             settings,
             database,
             clock,
@@ -189,7 +194,17 @@ impl System {
             settings: wiring.settings,
             database: wiring.database,
             clock: wiring.clock,
+            http: HttpMetrics::default(),
+            queues,
         })
+    }
+
+    /// What it shows to Prometheus, all of it.
+    #[must_use]
+    pub fn metrics(&self) -> Registry {
+        let mut registry = Registry::new();
+        self.http.register(&mut registry);
+        registry
     }
 
     /// Takes up what an earlier run left, starts workers and dispatchers, and listens, until `shutdown`. Then workers and
@@ -212,6 +227,7 @@ impl System {
         // Bound before anything runs: a second process on the same ports ends without having done a thing.
         let sockets = listeners::bind(&self.settings).await?;
 
+        let scrape = self.metrics().into_scrape(Arc::clone(&self.clock));
         let work = Shutdown::new();
         self.auth.start(&work);
         self.exchanger.start_dispatcher(self.committed.exchanger, &work);
@@ -233,8 +249,12 @@ impl System {
             .nest("/bc_gateway", self.bc_gateway.internal_routes())
             .nest("/notification", self.notification.internal_routes())
             .nest("/wallet", self.wallet.internal_routes());
-        let checks = readiness::checks(&self.database);
-        let (listening, served) = listeners::serve_on(sockets, &self.settings, public, internal, checks, shutdown);
+        let seen = listeners::Seen {
+            checks: readiness::checks(&self.database),
+            scrape,
+            http: self.http,
+        };
+        let (listening, served) = listeners::serve_on(sockets, &self.settings, public, internal, seen, shutdown);
         let drain = self.settings.drain_timeout;
         shutdown.spawn("work behind the listeners", async move {
             tokio::select! {

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod domain;
+mod metrics;
 pub mod ports;
 pub mod store;
 pub mod use_cases;
@@ -33,6 +34,7 @@ use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::decision::Rules;
+use crate::metrics::Metrics;
 use crate::ports::{Installation, Venue};
 pub use crate::store::sqlite::migrations;
 use crate::use_cases::execute::Execute;
@@ -97,6 +99,7 @@ pub struct Service {
     submit: Arc<Submit>,
     /// The way to this process's worker, once it is started; without one everything goes by the queue.
     lane: Arc<OnceLock<Lane>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Service {
@@ -115,6 +118,7 @@ impl Service {
             dependencies: Arc::new(dependencies),
             submit: Arc::new(submit),
             lane,
+            metrics: Arc::default(),
         }
     }
 
@@ -141,6 +145,7 @@ impl Service {
             entropy: Arc::clone(&dependencies.entropy),
             rules: dependencies.settings.rules,
             venue_timeout: dependencies.settings.venue_timeout,
+            metrics: Arc::clone(&self.metrics),
         })
     }
 

@@ -13,6 +13,7 @@ use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
 use crate::Service;
+use crate::metrics::QUEUES;
 
 impl Service {
     /// Starts the worker. From now on commands of this process's API come to it without a detour; those of others by
@@ -32,6 +33,7 @@ impl Service {
             entropy: Arc::clone(&dependencies.entropy),
             concurrency: settings.concurrency,
             sweep_every: settings.sweep_every,
+            metrics: Arc::clone(&self.metrics.worker),
         };
         let transport = Arc::clone(&dependencies.transport);
         let stop = shutdown.token();
@@ -51,10 +53,11 @@ impl Service {
         };
         let dispatcher = Dispatcher {
             outbox: Arc::clone(&dependencies.outbox),
-            couriers: BTreeMap::from([courier(Queue::ExchangeOrders), courier(Queue::SagaSteps)]),
+            couriers: BTreeMap::from(QUEUES.map(courier)),
             clock: Arc::clone(&dependencies.clock),
             entropy: Arc::clone(&dependencies.entropy),
             sweep_every: dependencies.settings.sweep_every,
+            metrics: self.metrics.dispatcher.clone(),
         };
         let stop = shutdown.token();
         shutdown.spawn("exchanger dispatcher", async move {

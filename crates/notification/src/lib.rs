@@ -14,6 +14,7 @@
 mod api;
 pub mod domain;
 pub mod mailer;
+mod metrics;
 pub mod ports;
 pub mod store;
 mod use_cases;
@@ -30,12 +31,13 @@ use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::{OutboxRow, OutboxStore};
-use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA};
+use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use tokio::sync::mpsc;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 use crate::domain::delivery::Patience;
+use crate::metrics::Metrics;
 use crate::ports::Mailer;
 use crate::use_cases::{Deliver, Submit};
 
@@ -45,6 +47,7 @@ pub fn migrations() -> Migrations {
     Migrations::new(ServiceName::Notification)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("outbox times", OUTBOX_TIMES)
 }
 
 /// What can be turned here.
@@ -112,6 +115,7 @@ pub(crate) struct Parts {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) lane: Arc<OnceLock<Lane>>,
     pub(crate) settings: Settings,
+    pub(crate) metrics: Arc<Metrics>,
     internal_tokens: Arc<InternalTokens>,
 }
 
@@ -130,6 +134,7 @@ impl Service {
             settings,
         } = dependencies;
         let lane = Arc::new(OnceLock::new());
+        let metrics: Arc<Metrics> = Arc::default();
         Self(Arc::new(Parts {
             submit: Submit {
                 commands: Arc::clone(&commands),
@@ -143,6 +148,7 @@ impl Service {
                 message_host: settings.message_host.clone(),
                 patience: settings.patience,
                 send_timeout: settings.send_timeout,
+                metrics: Arc::clone(&metrics),
             }),
             commands,
             outbox,
@@ -151,6 +157,7 @@ impl Service {
             entropy,
             lane,
             settings,
+            metrics,
             internal_tokens,
         }))
     }

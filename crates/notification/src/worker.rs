@@ -13,6 +13,7 @@ use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
 use crate::Parts;
+use crate::metrics::QUEUE;
 
 const QUEUE: Queue = Queue::Notifications;
 
@@ -28,6 +29,7 @@ pub(crate) fn start_worker(parts: &Parts, shutdown: &Shutdown) {
         entropy: Arc::clone(&parts.entropy),
         concurrency: parts.settings.concurrency,
         sweep_every: parts.settings.sweep_every,
+        metrics: Arc::clone(&parts.metrics.worker),
     };
     let (transport, stop) = (Arc::clone(&parts.transport), shutdown.token());
     shutdown.spawn("notification: worker", async move {
@@ -48,6 +50,7 @@ pub(crate) fn start_dispatcher(parts: &Parts, committed: mpsc::Receiver<OutboxRo
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&parts.entropy),
         sweep_every: parts.settings.sweep_every,
+        metrics: parts.metrics.dispatcher.clone(),
     };
     let stop = shutdown.token();
     shutdown.spawn("notification: dispatcher", async move {

@@ -15,9 +15,11 @@
 //!
 //! ```text
 //! let routes  = auth::protect(Router::new().route("/wallet/{user_id}", get(…)), &verifier);
-//! let public  = http::guard(problem::with_fallbacks(routes), limits);
+//! let public  = http::guard(problem::with_fallbacks(routes), limits, &metrics.public);
 //! let private = internal::allow(Router::new().route(…), &tokens, &[Allowed::Service(ServiceName::Wallet)]);
-//! let private = http::guard(problem::with_fallbacks(private), limits).merge(probes.into_router());
+//! let private = http::guard(problem::with_fallbacks(private), limits, &metrics.internal)
+//!     .merge(probes.into_router())
+//!     .merge(registry.into_scrape(clock).into_router());
 //! shutdown.spawn("public listener", async { http::serve(listener, public, serve_limits, token).await; Ok(()) });
 //! ```
 

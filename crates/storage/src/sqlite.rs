@@ -9,6 +9,7 @@ mod database;
 mod migrate;
 mod outbox;
 mod readers;
+mod survey;
 mod under_way;
 mod writer;
 
@@ -17,7 +18,8 @@ pub use columns::{AmountBlob, bad_column, from_micros, micros};
 pub use commands::{COMMANDS_SCHEMA, SqliteCommands};
 pub use database::{Database, Durability, OpenError, Options, reader};
 pub use migrate::{check, migrate};
-pub use outbox::{OUTBOX_SCHEMA, OutboxRows, SqliteOutbox};
+pub use outbox::{OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows, SqliteOutbox};
 pub use readers::Readers;
+pub use survey::{CommandsSurvey, OutboxSurvey, SURVEYED, survey_commands, survey_outbox};
 pub use under_way::{effects_under_way, open_commands};
-pub use writer::{Tx, Writer};
+pub use writer::{Tx, Writer, WriterMetrics};

@@ -120,6 +120,8 @@ pub struct TestSystem {
     pub chain_manners: Arc<ChainManners>,
     /// The chain itself.
     pub chain: Arc<SimulatedChain>,
+    /// The reference of the metrics it shows.
+    pub metrics_reference: String,
     scene: Scene,
     running: EndWithTest,
     folder: TempDir,
@@ -184,6 +186,7 @@ impl TestSystem {
         };
         let shutdown = Shutdown::new();
         let system = System::assemble(parts).expect("a system");
+        let metrics_reference = system.metrics().reference_markdown();
         let Listening { public, internal } = system.start(&shutdown).await.expect("a running system");
         Self {
             api: Api::new(format!("http://{public}")),
@@ -192,6 +195,7 @@ impl TestSystem {
             venue,
             chain_manners,
             chain,
+            metrics_reference,
             scene,
             running: EndWithTest(shutdown),
             folder,

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::WorkerMetrics;
 use crate::panic_text;
 use crate::queue::{Delivery, Subscription};
 
@@ -110,6 +111,8 @@ pub struct CommandWorker {
     pub concurrency: usize,
     /// How often the store is looked at for commands that are due.
     pub sweep_every: Duration,
+    /// Where it counts.
+    pub metrics: Arc<WorkerMetrics>,
 }
 
 type Settled = (CommandKey, i64, Settlement);
@@ -132,6 +135,7 @@ impl CommandWorker {
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
             settlements,
+            Arc::clone(&self.metrics),
         ));
         let mut under_way = JoinSet::new();
         let mut sweep_at = tokio::time::Instant::now();
@@ -183,6 +187,7 @@ impl CommandWorker {
         for claimed in batch {
             let now = self.clock.now();
             if claimed.lease_until <= now {
+                self.metrics.overdue.one();
                 tracing::info!(key = ?claimed.key, "a lease ended before its command was begun");
                 continue;
             }
@@ -190,6 +195,7 @@ impl CommandWorker {
             let permit = room.split(1).expect("no more is taken than there is room for");
             let (handler, settled) = (Arc::clone(&self.handler), settled.clone());
             let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+            let metrics = Arc::clone(&self.metrics);
             under_way.spawn(async move {
                 let (key, epoch, tries) = (claimed.key, claimed.epoch, claimed.tries);
                 // The store holds all that a panic or a lease's end could leave half done, as after a crash.
@@ -197,6 +203,7 @@ impl CommandWorker {
                 let settlement = match timeout(patience, handling).await {
                     Ok(Ok(settlement)) => Some(settlement),
                     Ok(Err(panic)) => {
+                        metrics.panicked.one();
                         let reason = format!("the handler panicked: {}", panic_text(panic.as_ref()));
                         tracing::error!(?key, reason, "a command could not be handled; again later");
                         let pause = entropy.jitter(backoff(PANIC_PAUSE, tries, LONGEST_PANIC_PAUSE));
@@ -209,6 +216,7 @@ impl CommandWorker {
                         })
                     }
                     Err(_) => {
+                        metrics.overdue.one();
                         tracing::warn!(?key, "a command was not handled within its lease; again soon");
                         None
                     }
@@ -295,12 +303,16 @@ async fn settle(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     mut settlements: mpsc::Receiver<Settled>,
+    metrics: Arc<WorkerMetrics>,
 ) {
     let mut batch = Vec::new();
     while settlements.recv_many(&mut batch, MAX_SETTLED).await > 0 {
         for tried in 0..SETTLE_TRIES {
             match store.settle(clock.now(), batch.clone()).await {
                 Ok(fencings) => {
+                    for ((_, _, settlement), fencing) in batch.iter().zip(&fencings) {
+                        metrics.count(settlement, *fencing);
+                    }
                     let late = fencings.iter().filter(|fencing| **fencing == Fencing::Fenced).count();
                     if late > 0 {
                         tracing::info!(

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::Lane;
+use crate::metrics::DispatcherMetrics;
 use crate::queue::Transport;
 
 /// The most rows in one delivery.
@@ -112,6 +113,8 @@ pub struct Dispatcher {
     pub entropy: Arc<dyn Entropy>,
     /// How often the table is looked at for lost rows.
     pub sweep_every: Duration,
+    /// Where it counts, for these destinations.
+    pub metrics: DispatcherMetrics,
 }
 
 impl Dispatcher {

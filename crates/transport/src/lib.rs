@@ -3,6 +3,7 @@
 //! - [`queue`]: the queue port; [`local`]: its adapter inside one process.
 //! - [`dispatcher`]: carries outbox rows to their destinations, at once after the commit or from the table.
 //! - [`command_worker`]: drives a service's command store: wakes, claims, hands to the service's decision, settles.
+//! - [`metrics`]: what they count.
 //!
 //! What it keeps true: whatever travels may be lost, doubled or late without any harm but time, because the
 //! databases hold the truth and every receiver is idempotent. Everything is bounded.
@@ -10,6 +11,7 @@
 pub mod command_worker;
 pub mod dispatcher;
 pub mod local;
+pub mod metrics;
 pub mod queue;
 
 /// What a panic said.

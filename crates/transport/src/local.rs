@@ -45,6 +45,13 @@ impl LocalTransport {
         Self { queues }
     }
 
+    /// How many messages wait in a queue now.
+    #[must_use]
+    pub fn waiting(&self, queue: Queue) -> usize {
+        let sender = &self.channel(queue).sender;
+        sender.max_capacity().saturating_sub(sender.capacity())
+    }
+
     fn channel(&self, queue: Queue) -> &Channel {
         self.queues.get(&queue).expect("made for every queue")
     }

@@ -16,6 +16,7 @@
 
 mod api;
 pub mod domain;
+mod metrics;
 pub mod ports;
 pub mod store;
 mod use_cases;
@@ -32,7 +33,8 @@ use service_kit::auth::TokenVerifier;
 use service_kit::internal::InternalTokens;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::OUTBOX_SCHEMA;
+use storage::sqlite::{OUTBOX_SCHEMA, OUTBOX_TIMES};
+use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
 use crate::ports::{DepositStore, OrderStore};
@@ -44,6 +46,7 @@ pub fn migrations() -> Migrations {
     Migrations::new(ServiceName::Wallet)
         .then("orders", include_str!("../migrations/sqlite/0001_orders.sql"))
         .then("outbox", OUTBOX_SCHEMA)
+        .then("outbox times", OUTBOX_TIMES)
 }
 
 /// Who books deposits.
@@ -187,6 +190,12 @@ impl Service {
     /// The internal routes, for operators. Fallbacks, limits and probes are the wiring's.
     pub fn internal_routes(&self) -> Router {
         api::internal_routes(&self.wallet)
+    }
+
+    /// What its dispatcher counts.
+    #[must_use]
+    pub fn dispatcher_metrics(&self) -> &DispatcherMetrics {
+        &self.wallet.dispatcher
     }
 
     /// How many orders are under way, as far as this process knows: the gauge of admission.

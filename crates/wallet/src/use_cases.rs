@@ -27,14 +27,17 @@ use std::time::Duration;
 use contracts::clients::ClientError;
 use contracts::random::backoff;
 use contracts::time::later;
-use contracts::{DepositId, OrderId, UserId};
+use contracts::{DepositId, OrderId, ServiceName, UserId};
 use jiff::Timestamp;
 use moka::sync::Cache;
+use storage::outbox::Destination;
+use transport::metrics::DispatcherMetrics;
 
 use self::admit::Admission;
 use self::wait::Waiters;
 use self::watch::Watchers;
 use crate::Dependencies;
+use crate::metrics::Metrics;
 
 /// The most wallets that are remembered to exist; a wallet never ceases to.
 const KNOWN_WALLETS: u64 = 100_000;
@@ -44,6 +47,14 @@ const KNOWN_ADDRESSES: u64 = 10_000;
 const ADDRESS_LIFETIME: Duration = Duration::from_secs(60);
 /// The most requests that wait for a decision at once; more are answered at once with what is known.
 const MAX_WAITING: usize = 65_536;
+
+/// Whom the outbox's rows go to.
+pub(crate) const CALLED: [ServiceName; 4] = [
+    ServiceName::Balance,
+    ServiceName::Exchanger,
+    ServiceName::BcGateway,
+    ServiceName::Notification,
+];
 
 /// How the hold of an order was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +75,8 @@ pub(crate) struct Wallet {
     pub(crate) admission: Arc<Admission>,
     /// Streams that follow an order.
     pub(crate) watchers: Arc<Watchers>,
+    pub(crate) metrics: Metrics,
+    pub(crate) dispatcher: DispatcherMetrics,
     pub(crate) addresses: Cache<UserId, String>,
     wallets: Cache<UserId, ()>,
 }
@@ -75,6 +88,8 @@ impl Wallet {
             bookings: Waiters::new(MAX_WAITING),
             admission: Admission::new(ports.settings.max_in_flight.get()),
             watchers: Watchers::new(ports.settings.streams.most, ports.settings.streams.most_per_user),
+            metrics: Metrics::default(),
+            dispatcher: DispatcherMetrics::new(CALLED.map(Destination::Service)),
             addresses: Cache::builder()
                 .max_capacity(KNOWN_ADDRESSES)
                 .time_to_live(ADDRESS_LIFETIME)

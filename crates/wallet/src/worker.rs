@@ -17,6 +17,7 @@ use transport::dispatcher::{Courier, Dispatcher};
 use transport::queue::PublishError;
 
 use crate::Service;
+use crate::use_cases::CALLED;
 use crate::use_cases::admit::recount;
 use crate::use_cases::carry::ServiceCourier;
 use crate::use_cases::re_issue::recover;
@@ -47,15 +48,11 @@ impl Service {
         };
         let dispatcher = Dispatcher {
             outbox: Arc::clone(&ports.outbox),
-            couriers: BTreeMap::from([
-                courier(ServiceName::Balance),
-                courier(ServiceName::Exchanger),
-                courier(ServiceName::BcGateway),
-                courier(ServiceName::Notification),
-            ]),
+            couriers: BTreeMap::from(CALLED.map(courier)),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             sweep_every: ports.settings.sweep_every,
+            metrics: self.wallet.dispatcher.clone(),
         };
         let stop = shutdown.token();
         shutdown.spawn("wallet dispatcher", async move {

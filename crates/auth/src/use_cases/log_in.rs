@@ -16,6 +16,7 @@ use super::KeyRing;
 use super::manage_keys::KeyError;
 use crate::domain::logins::{Account, FailurePolicy, Verdict};
 use crate::domain::user::{Password, folded};
+use crate::metrics::Logins;
 use crate::ports::{HashError, LoginFailureStore, PasswordHasher, UserStore};
 
 /// A login that succeeded.
@@ -91,10 +92,17 @@ pub(crate) struct LogIn {
     pub(crate) audience: String,
     pub(crate) token_ttl: Duration,
     pub(crate) policy: FailurePolicy,
+    pub(crate) counted: Logins,
 }
 
 impl LogIn {
     pub(crate) async fn execute(&self, username: &str, password: Password) -> Result<LoggedIn, LogInError> {
+        let outcome = self.attempt(username, password).await;
+        self.counted.count(&outcome);
+        outcome
+    }
+
+    async fn attempt(&self, username: &str, password: Password) -> Result<LoggedIn, LogInError> {
         let account = Account::of(username);
         // Asked first, so that no hash is spent on an account that is closed; decided once the hash is known.
         let now = self.clock.now();

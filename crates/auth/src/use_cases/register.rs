@@ -8,6 +8,7 @@ use storage::StoreError;
 use thiserror::Error;
 
 use crate::domain::user::{Flaw, Profile, Registration, Taken};
+use crate::metrics::Registrations;
 use crate::ports::{HashError, Insertion, PasswordHasher, UserStore};
 
 /// Why somebody did not become a user. Nothing was stored.
@@ -47,10 +48,17 @@ pub(crate) struct Register {
     pub(crate) users: Arc<dyn UserStore>,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counted: Registrations,
 }
 
 impl Register {
     pub(crate) async fn execute(&self, registration: Registration) -> Result<UserId, RegisterError> {
+        let outcome = self.attempt(registration).await;
+        self.counted.count(&outcome);
+        outcome
+    }
+
+    async fn attempt(&self, registration: Registration) -> Result<UserId, RegisterError> {
         let (profile, password) = Profile::try_new(registration).map_err(RegisterError::Invalid)?;
         // Asked first, so that no hash is spent on a name that is taken; decided when the user is stored.
         let taken = self.users.taken(profile.identity()).await?;

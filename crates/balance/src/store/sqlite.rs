@@ -5,6 +5,7 @@ pub mod audit;
 mod book;
 mod read;
 mod statements;
+mod survey;
 
 use async_trait::async_trait;
 use contracts::UserId;

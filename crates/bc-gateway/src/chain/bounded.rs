@@ -1,4 +1,4 @@
-//! A chain whose calls end: whatever an adapter does, the gateway gets an answer in time.
+//! A chain whose calls end: whatever an adapter does, the gateway gets an answer in time. Each answer is counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use crate::metrics::Metrics;
 use crate::ports::{
     Address, BroadcastAnswer, Chain, FindAnswer, Keys, NonceAnswer, SendCheck, SignedTransfer, TransferDraft,
 };
@@ -14,6 +15,7 @@ use crate::ports::{
 pub(crate) struct Bounded {
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) limit: Duration,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Bounded {
@@ -37,26 +39,34 @@ impl Chain for Bounded {
     }
 
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck {
-        timeout(self.limit, self.chain.can_send(draft))
+        let answer = timeout(self.limit, self.chain.can_send(draft))
             .await
-            .unwrap_or_else(|_| SendCheck::Unknown { reason: self.late() })
+            .unwrap_or_else(|_| SendCheck::Unknown { reason: self.late() });
+        self.metrics.chain.checked(&answer);
+        answer
     }
 
     async fn next_nonce(&self, address: &Address) -> NonceAnswer {
-        timeout(self.limit, self.chain.next_nonce(address))
+        let answer = timeout(self.limit, self.chain.next_nonce(address))
             .await
-            .unwrap_or_else(|_| NonceAnswer::Unknown { reason: self.late() })
+            .unwrap_or_else(|_| NonceAnswer::Unknown { reason: self.late() });
+        self.metrics.chain.counted(&answer);
+        answer
     }
 
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
-        timeout(self.limit, self.chain.broadcast(transfer))
+        let answer = timeout(self.limit, self.chain.broadcast(transfer))
             .await
-            .unwrap_or_else(|_| BroadcastAnswer::Unknown { reason: self.late() })
+            .unwrap_or_else(|_| BroadcastAnswer::Unknown { reason: self.late() });
+        self.metrics.chain.sent(&answer);
+        answer
     }
 
     async fn find(&self, hash: &str) -> FindAnswer {
-        timeout(self.limit, self.chain.find(hash))
+        let answer = timeout(self.limit, self.chain.find(hash))
             .await
-            .unwrap_or_else(|_| FindAnswer::Unknown { reason: self.late() })
+            .unwrap_or_else(|_| FindAnswer::Unknown { reason: self.late() });
+        self.metrics.chain.found(&answer);
+        answer
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use service_kit::http::{RequestLimits, ServeLimits, guard, serve};
+use service_kit::metrics::{HttpMetrics, Scrape};
 use service_kit::probes::{Check, Probes};
 use service_kit::problem::with_fallbacks;
 use service_kit::settings::Settings;
@@ -48,20 +49,30 @@ async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("cannot listen on {address}; choose another with --{flag}, for example 127.0.0.1:0"))
 }
 
+/// What supervisors see beside the internal routes.
+pub(super) struct Seen {
+    pub(super) checks: Vec<(&'static str, Arc<dyn Check>)>,
+    pub(super) http: HttpMetrics,
+    pub(super) scrape: Scrape,
+}
+
 /// Serves until `shutdown`. The token is cancelled when all requests that were taken are answered.
 pub(super) fn serve_on(
     sockets: Sockets,
     settings: &Settings,
     public: Router,
     internal: Router,
-    checks: Vec<(&'static str, Arc<dyn Check>)>,
+    seen: Seen,
     shutdown: &Shutdown,
 ) -> (Listening, CancellationToken) {
     let limits = RequestLimits::from(settings);
+    let Seen { checks, http, scrape } = seen;
     let probes = Probes::new(env!("CARGO_PKG_VERSION"), shutdown.token(), checks);
-    let public = guard(with_fallbacks(public), limits);
-    // Probes stay outside the guard: a full process is busy, not dead.
-    let internal = guard(with_fallbacks(internal), limits).merge(probes.into_router());
+    let public = guard(with_fallbacks(public), limits, &http.public);
+    // Probes and metrics stay outside the guard: a full process is busy, not dead, and must be seen to be full.
+    let internal = guard(with_fallbacks(internal), limits, &http.internal)
+        .merge(probes.into_router())
+        .merge(scrape.into_router());
     let served = CancellationToken::new();
     // Cancels when the last of them has ended, however it did.
     let serving = Arc::new(served.clone().drop_guard());

@@ -10,6 +10,7 @@ mod bench;
 mod crash;
 mod ending;
 mod idempotency;
+mod metrics;
 mod program;
 mod races;
 mod refusals;

@@ -15,7 +15,7 @@ use storage::StoreError;
 use storage::commands::CommandTimes;
 use storage::migrations::Migrations;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, OUTBOX_SCHEMA, OutboxRows, SqliteCommands, SqliteOutbox, bad_column,
+    COMMANDS_SCHEMA, Database, OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows, SqliteCommands, SqliteOutbox, bad_column,
 };
 
 use crate::ports::{Installation, InstallationId};
@@ -30,6 +30,7 @@ pub fn migrations() -> Migrations {
             "installation",
             include_str!("../../migrations/sqlite/0003_installation.sql"),
         )
+        .then("outbox times", OUTBOX_TIMES)
 }
 
 /// Exchanger's stores on SQLite.

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use contracts::clients::{Balance, ExchangeCommand};
 use contracts::ledger::PostingOutcome;
 use contracts::messages::StepResult;
+use contracts::metrics::Stopwatch;
 use contracts::time::later;
 use contracts::{Clock, Entropy};
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use crate::domain::booking::book;
 use crate::domain::decision::{Claim, Lesson, Plan, Question, Rules, learn, plan};
 use crate::domain::progress::{Progress, step_of};
 use crate::domain::totals::Violation;
+use crate::metrics::{Calls, Metrics};
 use crate::ports::{Answer, Venue};
 
 /// The use case; the worker calls it with claimed commands.
@@ -44,6 +46,8 @@ pub struct Execute {
     pub rules: Rules,
     /// How long an answer of the venue is waited for; then it is unknown.
     pub venue_timeout: Duration,
+    /// Where its calls are counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Why a stored command cannot be worked on.
@@ -107,8 +111,14 @@ impl Execute {
                     progress = intent;
                     continue;
                 }
-                Plan::Place(order) => (Question::Placed, self.bounded(self.venue.place(&order)).await),
-                Plan::Find(id) => (Question::Asked, self.bounded(self.venue.find(&id)).await),
+                Plan::Place(order) => {
+                    let answer = self.bounded(self.venue.place(&order), &self.metrics.place).await;
+                    (Question::Placed, answer)
+                }
+                Plan::Find(id) => {
+                    let answer = self.bounded(self.venue.find(&id), &self.metrics.find).await;
+                    (Question::Asked, answer)
+                }
                 Plan::Book => return self.book(claim, command, &progress).await,
                 Plan::Fail { code, detail } => {
                     return Ok(Settlement::Finished {
@@ -199,11 +209,15 @@ impl Execute {
     }
 
     /// A venue that keeps us waiting has not answered; what it did all the same is found by asking.
-    async fn bounded(&self, answer: impl Future<Output = Answer>) -> Answer {
+    async fn bounded(&self, answer: impl Future<Output = Answer>, calls: &Calls) -> Answer {
+        let asked = Stopwatch::start();
         let waited = tokio::time::timeout(self.venue_timeout, answer).await;
-        waited.unwrap_or_else(|_| Answer::Unknown {
+        let answer = waited.unwrap_or_else(|_| Answer::Unknown {
             reason: "it took too long".to_owned(),
-        })
+        });
+        calls.took.record_time(asked.elapsed());
+        calls.count(&answer);
+        answer
     }
 
     fn after(&self, pause: Duration) -> Timestamp {

@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use crate::metrics::ListenerMetrics;
 use crate::problem::{Problem, ProblemCode};
 use crate::settings::Settings;
 
@@ -42,28 +43,33 @@ impl From<&Settings> for RequestLimits {
 struct Guard {
     in_flight: Semaphore,
     timeout: Duration,
+    metrics: Arc<ListenerMetrics>,
 }
 
 /// Guards all routes and fallbacks of `router`: a span with method and route around every request, and a line at
-/// `debug` with status and milliseconds at its end; shedding before token and body are looked at; a time limit; and a
-/// panic costs one answer, not the process.
+/// `debug` with status and milliseconds at its end; all of them counted in `metrics`; shedding before token and body are
+/// looked at; a time limit; and a panic costs one answer, not the process.
 ///
 /// To be called once all routes and fallbacks are there. Probes are merged afterwards: a full service is still alive.
-pub fn guard<S: Clone + Send + Sync + 'static>(router: Router<S>, limits: RequestLimits) -> Router<S> {
+pub fn guard<S>(router: Router<S>, limits: RequestLimits, metrics: &Arc<ListenerMetrics>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     let permits = limits.max_in_flight.get().min(Semaphore::MAX_PERMITS);
     let guard = Guard {
         in_flight: Semaphore::new(permits),
         timeout: limits.timeout,
+        metrics: Arc::clone(metrics),
     };
     router.layer(from_fn_with_state(Arc::new(guard), run))
 }
 
 async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     // The route, not the path: what a client writes into a path does not belong into logs.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unknown", MatchedPath::as_str);
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let template = template.as_ref().map(MatchedPath::as_str);
+    let mut in_flight = guard.metrics.begin(template, request.method());
+    let route = template.unwrap_or("unknown");
     // Status and time belong to the event: a span that is added to later is written again each time.
     let span = tracing::info_span!("request", method = request.method().as_str(), route);
     let started = Instant::now();
@@ -74,7 +80,9 @@ async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> R
             .headers_mut()
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        in_flight.answer(response.status(), took);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(status = response.status().as_u16(), ms, "answered");
         response
     }
@@ -85,6 +93,7 @@ async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> R
 async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
     // Held until the answer is ready: a request that is dropped on the way gives its place back as well.
     let Ok(_permit) = guard.in_flight.try_acquire() else {
+        guard.metrics.shed.one();
         return Problem::overloaded(SHED_FOR).into_response();
     };
     // What a handler leaves behind when it panics is its own state, dropped with it; shared state is behind locks
@@ -93,9 +102,15 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
     match tokio::time::timeout(guard.timeout, answered).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged it, with its place.
-        Ok(Err(_)) => Problem::new(ProblemCode::Internal).into_response(),
-        Err(_) => Problem::new(ProblemCode::Timeout)
-            .with_cause("the request took too long")
-            .into_response(),
+        Ok(Err(_)) => {
+            guard.metrics.panicked.one();
+            Problem::new(ProblemCode::Internal).into_response()
+        }
+        Err(_) => {
+            guard.metrics.timed_out.one();
+            Problem::new(ProblemCode::Timeout)
+                .with_cause("the request took too long")
+                .into_response()
+        }
     }
 }

@@ -15,6 +15,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use contracts::Clock;
+use contracts::metrics::Counter;
 
 use crate::problem::Problem;
 
@@ -27,6 +28,7 @@ pub struct RateLimit {
     /// Microseconds between requests at the permitted rate; zero for no limit.
     interval: i64,
     buckets: Mutex<Buckets>,
+    refused: Counter,
 }
 
 #[derive(Default)]
@@ -53,7 +55,14 @@ impl RateLimit {
             clock,
             interval,
             buckets: Mutex::default(),
+            refused: Counter::new(),
         }
+    }
+
+    /// How many requests were refused so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.get()
     }
 
     /// Takes one request out of this address's bucket. IPv6 counts by its /64, which is what one customer has.
@@ -73,7 +82,10 @@ impl RateLimit {
         let next = full_at.saturating_add(self.interval);
         let excess = next.saturating_sub(now).saturating_sub(MINUTE);
         let (kept, outcome) = match u64::try_from(excess) {
-            Ok(wait) if wait > 0 => (full_at, Err(Duration::from_micros(wait))),
+            Ok(wait) if wait > 0 => {
+                self.refused.one();
+                (full_at, Err(Duration::from_micros(wait)))
+            }
             Ok(_) | Err(_) => (next, Ok(())),
         };
         buckets.young.insert(address, kept);

@@ -52,7 +52,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let router = guard(with_fallbacks(router), requests);
+        let router = guard(with_fallbacks(router), requests, &Arc::default());
         let ended = tokio::spawn(serve(listener, router, connections, stop.clone()));
         Self { address, stop, ended }
     }

@@ -90,6 +90,7 @@ pub enum OpenError {
 pub struct Database {
     writer: Writer,
     readers: Readers,
+    path: Arc<Path>,
 }
 
 impl Database {
@@ -140,7 +141,14 @@ impl Database {
         Ok(Self {
             writer,
             readers: Readers::new(readers),
+            path: path.into(),
         })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The way to write.

@@ -35,6 +35,12 @@ CREATE TABLE {service}_dead_letters (
 ) STRICT;
 ";
 
+/// When a row was written, for those who wonder how long it waits: a migration after [`OUTBOX_SCHEMA`]. Of older rows
+/// it is not known.
+pub const OUTBOX_TIMES: &str = "
+ALTER TABLE {service}_outbox ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Rows whose transaction is on disk, on their way to the dispatcher.
 pub type OutboxRows = mpsc::Receiver<OutboxRow>;
 
@@ -64,7 +70,9 @@ impl SqliteOutbox {
     pub fn new(service: ServiceName, database: Database, capacity: usize) -> (Self, OutboxRows) {
         let (committed, rows) = mpsc::channel(capacity);
         let sql = Statements {
-            insert: format!("INSERT INTO {service}_outbox (destination, payload, next_attempt_at) VALUES (?, ?, ?)"),
+            insert: format!(
+                "INSERT INTO {service}_outbox (destination, payload, next_attempt_at, created_at) VALUES (?, ?, ?, ?)"
+            ),
             due: format!(
                 "SELECT id, payload, attempts FROM {service}_outbox
                  WHERE destination = ? AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?"
@@ -101,7 +109,8 @@ impl SqliteOutbox {
         tx.prepare_cached(&self.sql.insert)?.execute(params![
             destination.to_string(),
             payload,
-            micros(later(now, HAND_OVER))
+            micros(later(now, HAND_OVER)),
+            micros(now)
         ])?;
         let row = OutboxRow {
             id: tx.last_insert_rowid(),

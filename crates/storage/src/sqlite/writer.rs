@@ -10,6 +10,7 @@
 
 mod group;
 mod log;
+mod metrics;
 
 use std::any::Any;
 use std::fs::File;
@@ -18,11 +19,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::metrics::Stopwatch;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::group::{CommitGuard, Group};
 use self::log::Log;
+pub use self::metrics::WriterMetrics;
 use crate::StoreError;
 
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
@@ -75,6 +78,7 @@ trait Job: Send {
 #[derive(Clone)]
 pub struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    metrics: Arc<WriterMetrics>,
 }
 
 impl Writer {
@@ -87,17 +91,19 @@ impl Writer {
         let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
         let log = Log::watch(&mut connection).map_err(std::io::Error::other)?;
         let (jobs, queue) = mpsc::channel(capacity);
+        let metrics = Arc::new(WriterMetrics::new());
+        let counted = Arc::clone(&metrics);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                if let Err(error) = write(&connection, &guard, log, queue) {
+                if let Err(error) = write(&connection, &guard, log, queue, &counted) {
                     tracing::error!(%error, "the writer could not start; nothing can be stored");
                 }
                 // The connection first: whoever gets the lock next finds a closed database.
                 drop(connection);
                 drop(lock);
             })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, metrics })
     }
 
     /// Runs `job` in the next transaction and answers when that is on disk.
@@ -124,13 +130,22 @@ impl Writer {
             match error {
                 mpsc::error::TrySendError::Full(job) => match self.jobs.send_timeout(job, MAX_WAIT_FOR_ROOM).await {
                     Ok(()) => {}
-                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => return Err(StoreError::Overloaded),
+                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                        self.metrics.refused.one();
+                        return Err(StoreError::Overloaded);
+                    }
                     Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(closed()),
                 },
                 mpsc::error::TrySendError::Closed(_) => return Err(closed()),
             }
         }
         receiver.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<WriterMetrics> {
+        &self.metrics
     }
 
     /// How many jobs wait now.
@@ -149,13 +164,15 @@ fn write(
     guard: &CommitGuard,
     mut log: Log,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
+    metrics: &WriterMetrics,
 ) -> rusqlite::Result<()> {
-    let mut group = Group::prepare(connection, guard)?;
+    let mut group = Group::prepare(connection, guard, metrics)?;
     let mut jobs = Vec::with_capacity(MAX_JOBS_PER_COMMIT);
     while let Some(first) = queue.blocking_recv() {
         jobs.push(first);
-        let committed = run_group(&mut group, &mut jobs, &mut queue);
+        let committed = run_group(&mut group, &mut jobs, &mut queue, metrics);
         if let Err(error) = &committed {
+            metrics.failed_groups.one();
             tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
         }
         for job in jobs.drain(..) {
@@ -176,7 +193,9 @@ fn run_group(
     group: &mut Group<'_>,
     jobs: &mut Vec<Box<dyn Job>>,
     queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    metrics: &WriterMetrics,
 ) -> Result<(), StoreError> {
+    let work = Stopwatch::start();
     group.begin()?;
     let mut sound = Ok(());
     while let Some(job) = jobs.last_mut() {
@@ -189,9 +208,14 @@ fn run_group(
             Err(_) => break,
         }
     }
+    metrics.work.record_time(work.elapsed());
+    let commit = Stopwatch::start();
     let committed = sound.and_then(|()| group.commit());
     if committed.is_err() {
         group.roll_back();
+    } else {
+        metrics.commit.record_time(commit.elapsed());
+        metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
     }
     committed
 }

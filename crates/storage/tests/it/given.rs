@@ -11,7 +11,7 @@ use storage::commands::{CommandKey, CommandTimes, NewCommand};
 use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::OutboxRow;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
+    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
     migrate,
 };
 use tempfile::TempDir;
@@ -56,6 +56,7 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(ServiceName::Exchanger)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("outbox times", OUTBOX_TIMES)
 }
 
 #[derive(Debug)]

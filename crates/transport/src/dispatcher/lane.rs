@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Courier, Delivered, Dispatcher, MAX_ROWS, UnderWay};
+use crate::metrics::LaneMetrics;
 use crate::panic_text;
 
 /// The most deliveries of one lane that are under way at once.
@@ -39,6 +40,7 @@ pub(super) struct Lane {
     queue: mpsc::Sender<OutboxRow>,
     settled: mpsc::Sender<(i64, Settlement)>,
     under_way: Arc<UnderWay>,
+    metrics: Arc<LaneMetrics>,
     /// Whether the last delivery got anything across.
     reachable: AtomicBool,
 }
@@ -68,6 +70,7 @@ impl Lane {
             queue,
             settled,
             under_way: Arc::clone(under_way),
+            metrics: dispatcher.metrics.lane(destination),
             reachable: AtomicBool::new(true),
         }
     }
@@ -226,6 +229,7 @@ impl Lane {
     }
 
     async fn settle(&self, row: OutboxRow, outcome: Delivered) {
+        self.metrics.count(&outcome);
         let settlement = match outcome {
             Delivered::Yes => Settlement::Delivered,
             Delivered::NotYet { reason } => {

@@ -73,6 +73,38 @@ async fn a_granted_command_goes_straight_to_the_worker() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_claims_is_counted() {
+    let (given, mut rows) = a_fresh_store();
+    let (handler, mut begun) = handler(|claimed| async move {
+        match claimed.key.order_id.get() {
+            1 => finished(),
+            2 => Settlement::Dead {
+                error: "makes no sense".to_owned(),
+            },
+            _ => panic!("as arranged"),
+        }
+    });
+    let (_transport, wake_ups) = a_queue().await;
+    let worker = given.worker(handler, 4);
+    let metrics = Arc::clone(&worker.metrics);
+    let running = start(worker, wake_ups);
+    let three = (1..=3).map(command).collect();
+    accept(&given.commands, given.clock.as_ref(), Some(&running.lane), three)
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        begun.next().await;
+    }
+    let mut told = [said(&mut rows).await, said(&mut rows).await];
+    told.sort_unstable_by_key(|(order, _)| *order);
+    assert_eq!(told, [(1, Status::Done), (2, Status::Unresolved)]);
+    // Its end waits until all is settled.
+    running.end().await;
+    let ends = [&metrics.done, &metrics.dead, &metrics.postponed, &metrics.panicked, &metrics.failed, &metrics.fenced];
+    assert_eq!(ends.map(contracts::metrics::Counter::get), [1, 1, 1, 1, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_lane_without_room_for_all_leaves_the_commands_to_their_wake_ups() {
     let (given, mut rows) = a_fresh_store();
     let (lane, _granted) = transport::command_worker::Lane::new(2);

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use transport::dispatcher::{Courier, Delivered, Dispatcher, QueueCourier};
 use transport::local::LocalTransport;
+use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
 use crate::couriers::{a_good_courier, all, courier};
@@ -24,6 +25,7 @@ struct Running {
     outbox: Arc<Watched>,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    metrics: DispatcherMetrics,
 }
 
 impl Running {
@@ -36,16 +38,24 @@ impl Running {
 impl Given {
     fn dispatch(&self, rows: OutboxRows, couriers: impl Into<BTreeMap<Destination, Arc<dyn Courier>>>) -> Running {
         let outbox = Arc::new(Watched::new(self.outbox.clone()));
+        let couriers = couriers.into();
+        let metrics = DispatcherMetrics::new(couriers.keys().copied());
         let dispatcher = Dispatcher {
             outbox: outbox.clone(),
-            couriers: couriers.into(),
+            couriers,
+            metrics: metrics.clone(),
             clock: self.clock.clone(),
             entropy: entropy(),
             sweep_every: SWEEP_EVERY,
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(dispatcher.run(rows, stop.clone()));
-        Running { outbox, stop, task }
+        Running {
+            outbox,
+            stop,
+            task,
+            metrics,
+        }
     }
 }
 
@@ -135,6 +145,36 @@ async fn what_can_never_arrive_becomes_a_dead_letter() {
     let letter = ("nonsense".to_owned(), "makes no sense".to_owned());
     assert_eq!(given.dead_letters().await, [letter]);
     assert_eq!(given.outbox.backlog().await, Ok(0));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_rows_is_counted_by_destination() {
+    let (given, rows) = a_fresh_store();
+    let (fickle, mut seen) = courier(|rows| async move {
+        rows.iter()
+            .map(|row| match row.payload.as_str() {
+                "nonsense" => Delivered::Never {
+                    error: "makes no sense".to_owned(),
+                },
+                "early" => not_yet(),
+                _ => Delivered::Yes,
+            })
+            .collect()
+    });
+    let (good, mut also_seen) = a_good_courier();
+    let running = given.dispatch(rows, [(TO_WALLET, fickle), (TO_BALANCE, good)]);
+    given.put(TO_WALLET, ["nonsense", "early", "well", "good"]).await;
+    given.put(TO_BALANCE, ["hello"]).await;
+    seen.next().await;
+    also_seen.next().await;
+    running.outbox.settled(5).await;
+    let counted: Vec<_> = running
+        .metrics
+        .lanes()
+        .map(|(to, lane)| (to, lane.delivered.get(), lane.retried.get(), lane.dead.get()))
+        .collect();
+    assert_eq!(counted, [(TO_WALLET, 2, 1, 1), (TO_BALANCE, 1, 0, 0)]);
     running.end().await;
 }
 

@@ -15,7 +15,7 @@ use storage::commands::{CommandKey, CommandTimes, NewCommand};
 use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::Destination;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
+    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
     migrate,
 };
 use tempfile::TempDir;
@@ -131,7 +131,8 @@ fn open(folder: &Path) -> Database {
     };
     let migrations = Migrations::new(ServiceName::Exchanger)
         .then("outbox", OUTBOX_SCHEMA)
-        .then("commands", COMMANDS_SCHEMA);
+        .then("commands", COMMANDS_SCHEMA)
+        .then("outbox times", OUTBOX_TIMES);
     Database::open(&folder.join("test.db"), options, |connection| {
         migrate(connection, &[migrations], noon())
             .map(drop)

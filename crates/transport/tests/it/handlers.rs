@@ -94,6 +94,7 @@ impl Given {
             entropy: entropy(),
             concurrency,
             sweep_every: SWEEP_EVERY,
+            metrics: Arc::default(),
         }
     }
 }

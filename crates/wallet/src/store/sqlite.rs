@@ -5,6 +5,9 @@ mod deposits;
 mod orders;
 mod reads;
 mod rows;
+mod survey;
+
+pub use self::survey::SagaSurvey;
 
 use std::time::Duration;
 

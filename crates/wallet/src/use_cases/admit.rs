@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use contracts::metrics::Counter;
 use storage::StoreError;
 
 use super::Wallet;
@@ -14,6 +15,7 @@ use super::Wallet;
 pub(crate) struct Admission {
     most: usize,
     places: Mutex<Places>,
+    pub(crate) turned_away: Counter,
 }
 
 #[derive(Default)]
@@ -27,6 +29,7 @@ impl Admission {
         Arc::new(Self {
             most,
             places: Mutex::default(),
+            turned_away: Counter::new(),
         })
     }
 
@@ -34,6 +37,7 @@ impl Admission {
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Place> {
         let mut places = self.places();
         if places.orders.saturating_add(places.requests) >= self.most {
+            self.turned_away.one();
             return None;
         }
         places.requests += 1;

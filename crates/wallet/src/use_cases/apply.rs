@@ -40,6 +40,7 @@ fn tell(wallet: &Wallet, from: OrderState, order: &Order, alert: bool) {
     }
     if saga.state.is_end() {
         wallet.admission.ended(1);
+        wallet.metrics.ended(order);
         let side = match saga.terms.side {
             Side::Buy => "buy",
             Side::Sell => "sell",
@@ -48,6 +49,7 @@ fn tell(wallet: &Wallet, from: OrderState, order: &Order, alert: bool) {
         tracing::debug!(order_id = %order.id, side, state = %saga.state, failure, "an order has ended");
     }
     if alert {
+        wallet.metrics.needing_operator.one();
         let refusals = saga.refusals;
         tracing::error!(order_id = %order.id, state = %saga.state, refusals, "an order needs an operator");
     }

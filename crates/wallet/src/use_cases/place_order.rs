@@ -88,7 +88,10 @@ pub(crate) async fn place_order(
         .inspect_err(|_| place.undo())?;
     let placement = placements.into_iter().next();
     let (order, replayed) = match placement {
-        Some(Placement::Created(order)) => (order, false),
+        Some(Placement::Created(order)) => {
+            wallet.metrics.accepted(order.saga.terms.side);
+            (order, false)
+        }
         Some(Placement::Replayed(order)) => (order, true),
         Some(Placement::KeyReused) => return Err(PlaceOrderError::KeyReused),
         Some(Placement::ReferenceTaken(id)) => return Err(PlaceOrderError::ReferenceTaken(id)),

@@ -79,7 +79,7 @@ fn check_neighbours(connection: &Connection, report: &mut BooksReport) -> rusqli
 }
 
 /// Runs `look` over the rows of a query without keeping them.
-fn each(
+pub(super) fn each(
     connection: &Connection,
     sql: &str,
     mut look: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, Statement};
 
+use super::metrics::WriterMetrics;
 use crate::StoreError;
 
 /// Turns every commit into a rollback that the writer did not ask for.
@@ -35,6 +36,7 @@ impl CommitGuard {
 pub(super) struct Group<'c> {
     connection: &'c Connection,
     guard: &'c CommitGuard,
+    metrics: &'c WriterMetrics,
     begin: Statement<'c>,
     commit: Statement<'c>,
     roll_back: Statement<'c>,
@@ -44,10 +46,15 @@ pub(super) struct Group<'c> {
 }
 
 impl<'c> Group<'c> {
-    pub(super) fn prepare(connection: &'c Connection, guard: &'c CommitGuard) -> rusqlite::Result<Self> {
+    pub(super) fn prepare(
+        connection: &'c Connection,
+        guard: &'c CommitGuard,
+        metrics: &'c WriterMetrics,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
             guard,
+            metrics,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
             roll_back: connection.prepare("ROLLBACK")?,
@@ -77,6 +84,7 @@ impl<'c> Group<'c> {
 
     /// Undoes what the job did. An error says that it could not be undone alone.
     pub(super) fn undo(&mut self) -> Result<(), StoreError> {
+        self.metrics.failed_jobs.one();
         execute(&mut self.undo)?;
         execute(&mut self.keep)
     }

@@ -1,0 +1,74 @@
+//! How sagas and deposits stand, for whoever watches: two queries along the indexes of what is open.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use service_kit::metrics::{Family, Figures, Survey};
+use storage::sqlite::{Database, from_micros};
+
+use super::{collect, rows};
+use crate::domain::OrderState;
+use crate::metrics::{DEPOSIT_AGE, DEPOSITS, SAGA_AGE, SAGAS};
+
+/// Open orders are found by their index; the limit is [`storage::sqlite::SURVEYED`].
+const OPEN: &str = "SELECT state, count(*), min(created_at) FROM
+    (SELECT state, created_at FROM wallet_orders INDEXED BY wallet_orders_due
+     WHERE state NOT IN ('completed', 'failed') LIMIT 100000)
+    GROUP BY state";
+const PENDING: &str = "SELECT count(*), min(created_at) FROM
+    (SELECT created_at FROM wallet_deposits INDEXED BY wallet_deposits_due WHERE status = 'pending' LIMIT 100000)";
+
+/// Looks at the sagas and deposits of a database.
+pub struct SagaSurvey(Database);
+
+impl SagaSurvey {
+    /// Those in `database`, which has the migrations of [`crate::migrations`].
+    #[must_use]
+    pub const fn new(database: Database) -> Self {
+        Self(database)
+    }
+}
+
+struct Found {
+    sagas: Vec<(OrderState, i64, Timestamp)>,
+    deposits: (i64, Option<Timestamp>),
+}
+
+fn find(connection: &Connection) -> rusqlite::Result<Found> {
+    let sagas = collect(connection, OPEN, (), |row| {
+        Ok((rows::text(row, 0)?, row.get(1)?, from_micros(2, row.get(2)?)?))
+    })?;
+    let deposits = connection.prepare_cached(PENDING)?.query_row((), |row| {
+        let oldest: Option<i64> = row.get(1)?;
+        Ok((row.get(0)?, oldest.map(|micros| from_micros(1, micros)).transpose()?))
+    })?;
+    Ok(Found { sagas, deposits })
+}
+
+#[async_trait]
+impl Survey for SagaSurvey {
+    fn name(&self) -> &'static str {
+        "sagas"
+    }
+
+    fn families(&self) -> &'static [&'static Family] {
+        &[&SAGAS, &SAGA_AGE, &DEPOSITS, &DEPOSIT_AGE]
+    }
+
+    async fn read(&self, now: Timestamp) -> Result<Figures, String> {
+        let found = self.0.readers().run(find).await;
+        let Found { sagas, deposits } = found.map_err(|error| error.to_string())?;
+        let mut figures = Figures::new();
+        // Those without orders are shown as well: an alert on a figure that is missing never comes.
+        for state in OrderState::ALL.into_iter().filter(|state| !state.is_end()) {
+            let of_state = sagas.iter().find(|(found, ..)| *found == state);
+            figures.put(&SAGAS, &[state.as_str()], of_state.map_or(0, |(_, count, _)| *count));
+            let oldest = of_state.map(|(.., oldest)| *oldest);
+            figures.put_age(&SAGA_AGE, &[state.as_str()], now, oldest);
+        }
+        let (pending, oldest) = deposits;
+        figures.put(&DEPOSITS, &[], pending);
+        figures.put_age(&DEPOSIT_AGE, &[], now, oldest);
+        Ok(figures)
+    }
+}
