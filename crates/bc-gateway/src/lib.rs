@@ -68,11 +68,11 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest such pause.
     pub longest_pause: Duration,
-    /// How long one call to the chain may take; the default is 5 s. A command makes at most four of them under one claim
-    /// (can it be sent, with which nonce, here it is, has it come), so the claim's lease
-    /// ([`CommandTimes::lease`](storage::commands::CommandTimes::lease)) should be longer than five times this: longer
-    /// than 25 s by default. Whoever makes both sees to it; it is not checked here, because nothing but time depends on
-    /// it. Nothing is begun once a lease has run out, and what is signed under an old claim is fenced off.
+    /// How long one call to the chain may take. A command makes at most four of them under one claim (can it be sent,
+    /// with which nonce, here it is, has it come), so the claim's lease
+    /// ([`CommandTimes::lease`](storage::commands::CommandTimes::lease)) should be longer than five times this; the
+    /// settings of the program see to it. Nothing but time depends on it: nothing is begun once a lease has run out, and
+    /// what is signed under an old claim is fenced off.
     pub call_timeout: Duration,
     /// How many commands are worked on at once.
     pub concurrency: usize,

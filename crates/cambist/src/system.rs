@@ -169,7 +169,7 @@ impl System {
         let balance = wiring.balance();
         let exchanger = wiring.exchanger(&balance, venue);
         let bc_gateway = wiring.bc_gateway(&balance, chain, custody);
-        let notification = wiring.notification(mailer);
+        let notification = wiring.notification(mailer)?;
         let (wallet, wallet_rows) = wiring.wallet(wiring::Neighbours {
             auth: auth.client(),
             balance: balance.client(),

@@ -5,6 +5,7 @@
 //! this one depends on none of ours.
 
 pub mod clients;
+pub mod email;
 pub mod ids;
 pub mod ledger;
 pub mod messages;

@@ -80,6 +80,7 @@ impl Scene {
             .with("venue_timeout", "300ms")
             .with("venue_engine_timeout", "50ms")
             .with("venue_skew", "50ms")
+            .with("chain_timeout", "500ms")
             .with("command_lease", "3s")
     }
 

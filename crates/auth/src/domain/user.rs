@@ -5,13 +5,10 @@
 
 use std::fmt;
 
-use email_address::{EmailAddress, Options};
+use contracts::email::email_flaw;
 
 /// The hot wallet's user name; nobody else gets it.
 pub const HOT_WALLET_USERNAME: &str = "hot_wallet";
-
-/// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
-pub const MAX_EMAIL_BYTES: usize = 254;
 
 /// A password in the clear, on its way to being hashed. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -227,16 +224,6 @@ fn name_flaw(name: &str) -> Option<&'static str> {
         && !name.chars().any(char::is_control)
         && !name.chars().all(char::is_whitespace);
     (!sound).then_some("a name has 1 to 64 characters, none of them a control character, and is not blank")
-}
-
-fn email_flaw(email: &str) -> Option<&'static str> {
-    let options = Options::default().without_display_text().without_domain_literal();
-    // Visible ASCII only: an address goes into a header, where a line break would begin another one, and addresses
-    // beyond ASCII (RFC 6531) reach few mail systems. International domains have an ASCII form (xn--…).
-    let sound = email.len() <= MAX_EMAIL_BYTES
-        && email.bytes().all(|byte| byte.is_ascii_graphic())
-        && EmailAddress::parse_with_options(email, options).is_ok();
-    (!sound).then_some("an e-mail address looks like name@example.com and has at most 254 visible ASCII characters")
 }
 
 fn password_flaw(password: &Password) -> Option<&'static str> {

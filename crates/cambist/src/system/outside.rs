@@ -1,17 +1,23 @@
-//! The world outside, as far as it is simulated: a venue and a chain with books of their own, and mail as files.
+//! The world outside: a venue and a chain that are simulated, with books of their own, and mail by SMTP or as files.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bc_gateway::Custody;
 use bc_gateway::chain::simulated::{RandomManners as ChainManners, Rates as ChainRates, SimulatedChain};
 use bc_gateway::ports::Chain;
 use contracts::{Amount, Asset, AssetKind, Clock, Entropy, Price, UserId};
 use exchanger::ports::{Venue, VenueName};
 use exchanger::venue::simulated::{Course, Market, RandomManners as VenueManners, Rates as VenueRates, SimulatedVenue};
-use notification::mailer::EmlMailer;
+use notification::mailer::{EmlMailer, Sender, SmtpMailer, SmtpServer};
 use notification::ports::Mailer;
-use service_kit::settings::Settings;
+use service_kit::settings::{MailSecurity, Settings};
+
+/// A file of certificates may have as much; all public authorities together take a quarter.
+const MAX_AUTHORITIES_BYTES: u64 = 1024 * 1024;
 
 /// Venue, chain and mail.
 #[derive(Clone)]
@@ -35,13 +41,10 @@ impl Outside {
         clock: &Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> anyhow::Result<Self> {
-        if settings.smtp_url.is_some() {
-            bail!("smtp_url: mail by SMTP is not there yet; leave it empty for .eml files under the data directory");
-        }
         Ok(Self {
             venue: Arc::new(venue(settings, clock)?),
             chain: Arc::new(chain(settings, custody, clock)?),
-            mailer: Arc::new(mailer(settings, entropy)?),
+            mailer: mailer(settings, entropy)?,
         })
     }
 }
@@ -109,7 +112,32 @@ fn chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyh
     )?)
 }
 
-fn mailer(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<EmlMailer> {
-    let sender = settings.mail_from.parse().context("mail_from")?;
-    Ok(EmlMailer::try_new(&settings.data_dir.join("mail"), sender, entropy)?)
+fn mailer(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<Arc<dyn Mailer>> {
+    let sender: Sender = settings.mail_from.parse().context("mail_from")?;
+    let Some(url) = settings.smtp_url.clone() else {
+        let folder = settings.data_dir.join("mail");
+        return Ok(Arc::new(EmlMailer::try_new(&folder, sender, entropy)?));
+    };
+    if url.security == MailSecurity::Open && !url.is_local() {
+        tracing::warn!(
+            host = url.host,
+            "mail goes to the mail server unprotected; write ?tls=required behind smtp_url unless the network is closed"
+        );
+    }
+    let server = SmtpServer {
+        url,
+        authorities: settings.smtp_ca_file.as_deref().map(authorities).transpose()?,
+        connect_timeout: settings.smtp_connect_timeout,
+        timeout: settings.smtp_timeout,
+        connections: settings.smtp_connections,
+    };
+    Ok(Arc::new(SmtpMailer::try_new(server, sender).context("smtp_ca_file")?))
+}
+
+fn authorities(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("smtp_ca_file: {}", path.display()))?;
+    let mut pem = Vec::new();
+    let read = file.take(MAX_AUTHORITIES_BYTES).read_to_end(&mut pem);
+    read.with_context(|| format!("smtp_ca_file: {}", path.display()))?;
+    Ok(pem)
 }

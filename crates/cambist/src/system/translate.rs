@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use balance::domain::Capital;
 use contracts::Asset;
+use notification::domain::delivery::Patience;
+use notification::mailer::Sender;
 use service_kit::settings::{Deposits, Settings};
 use storage::commands::CommandTimes;
 use storage::outbox::HAND_OVER;
@@ -63,16 +65,39 @@ pub(super) fn exchanger(settings: &Settings) -> exchanger::Settings {
 
 pub(super) fn bc_gateway(settings: &Settings) -> bc_gateway::Settings {
     bc_gateway::Settings {
+        call_timeout: settings.chain_timeout,
         sweep_every: settings.sweep_interval,
         ..bc_gateway::Settings::default()
     }
 }
 
-pub(super) fn notification(settings: &Settings) -> notification::Settings {
-    notification::Settings {
+/// By SMTP a mail may take its time and arrive twice, so fewer are under way and a lost answer is not asked for again and
+/// again; a file is written at once, and written again it is the same file.
+pub(super) fn notification(settings: &Settings) -> anyhow::Result<notification::Settings> {
+    let sender: Sender = settings.mail_from.parse().context("mail_from")?;
+    let usual = notification::Settings {
+        message_host: sender.domain().to_owned(),
         sweep_every: settings.sweep_interval,
         ..notification::Settings::default()
+    };
+    if settings.smtp_url.is_none() {
+        let patience = Patience::default();
+        return Ok(notification::Settings {
+            send_timeout: settings.command_lease / 2,
+            patience: Patience {
+                max_unconfirmed: patience.max_tries,
+                ..patience
+            },
+            ..usual
+        });
     }
+    Ok(notification::Settings {
+        send_timeout: settings.longest_mail(),
+        concurrency: settings.smtp_connections.get(),
+        // What waits here waits under its lease, and needs most of that for itself.
+        lane_capacity: settings.smtp_connections.get().saturating_mul(4),
+        ..usual
+    })
 }
 
 pub(super) fn wallet(settings: &Settings) -> wallet::Settings {

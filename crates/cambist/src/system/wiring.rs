@@ -128,7 +128,7 @@ impl Wiring {
         }
     }
 
-    pub(super) fn notification(&self, mailer: Arc<dyn Mailer>) -> Wired<notification::Service> {
+    pub(super) fn notification(&self, mailer: Arc<dyn Mailer>) -> anyhow::Result<Wired<notification::Service>> {
         let times = translate::command_times(&self.settings);
         let (stores, rows) =
             notification::store::sqlite::SqliteNotifications::new(self.database.clone(), times, self.capacity());
@@ -141,13 +141,13 @@ impl Wiring {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             internal_tokens: Arc::clone(&self.tokens),
-            settings: translate::notification(&self.settings),
+            settings: translate::notification(&self.settings)?,
         });
-        Wired {
+        Ok(Wired {
             service,
             commands,
             rows,
-        }
+        })
     }
 
     pub(super) fn wallet(&self, neighbours: Neighbours) -> (wallet::Service, OutboxRows) {

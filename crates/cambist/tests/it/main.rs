@@ -10,10 +10,13 @@ mod bench;
 mod crash;
 mod ending;
 mod idempotency;
+mod mail;
 mod metrics;
 mod program;
 mod races;
 mod refusals;
 mod restart;
+#[path = "../../../notification/tests/smtp/mod.rs"]
+mod server;
 mod states;
 mod tour;

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use test_kit::api::{Api, placed};
 use test_kit::process::Program;
 
-fn cambist(folder: &TempDir) -> Program {
+pub(crate) fn cambist(folder: &TempDir) -> Program {
     Program::new(env!("CARGO_BIN_EXE_cambist"), folder.path())
 }
 
 /// Runs a command that must fail with one clear line that holds these words.
 #[track_caller]
-fn assert_one_line(run: &(Option<i32>, String, String), words: &[&str]) {
+pub(crate) fn assert_one_line(run: &(Option<i32>, String, String), words: &[&str]) {
     let (code, out, err) = run;
     assert_eq!((*code, out.as_str()), (Some(1), ""), "{err}");
     assert_eq!(err.lines().count(), 1, "{err}");

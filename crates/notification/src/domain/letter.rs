@@ -5,13 +5,14 @@
 //! mail repeats it exactly.
 
 use contracts::OrderId;
-use email_address::{EmailAddress, Options};
+use contracts::email::email_flaw;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The longest e-mail address, in bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
-pub const MAX_EMAIL_BYTES: usize = 254;
+use super::delivery::Tally;
+use super::html::page;
+
 /// The longest text, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024;
 /// A longer first line is cut for the subject; the text has it in full.
@@ -133,19 +134,31 @@ impl Letter {
 #[error("not a notification: {0}")]
 pub struct BadRow(String);
 
-/// What is stored beside a letter: when it was accepted.
+/// What is stored beside a letter: when it was accepted, and what was tried since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// The time of acceptance.
     pub accepted_at: Timestamp,
+    /// The tries so far, as far as they were recorded.
+    #[serde(default)]
+    pub tally: Tally,
 }
 
 impl Progress {
+    /// Accepted now, not tried yet.
+    #[must_use]
+    pub fn new(accepted_at: Timestamp) -> Self {
+        Self {
+            accepted_at,
+            tally: Tally::default(),
+        }
+    }
+
     /// The stored form.
     #[must_use]
     pub fn to_json(self) -> String {
-        serde_json::to_string(&self).expect("a time is JSON")
+        serde_json::to_string(&self).expect("a time and two counts are JSON")
     }
 
     /// The progress with this stored form.
@@ -162,8 +175,9 @@ impl Progress {
 pub struct Mail {
     /// The order it is about; an order has one mail.
     pub order_id: OrderId,
-    /// `<order-7@cambist.localhost>`: the same whenever this mail is sent, brackets included (RFC 5322, section
-    /// 3.6.4).
+    /// `<order-7.1772625600000000@example.com>`: the same whenever this mail is sent, brackets included (RFC 5322,
+    /// section 3.6.4). The order's number, the time of acceptance in microseconds, and the sender's domain: no other
+    /// mail has it, not even one of a second installation under the same name, whose orders have the same numbers.
     pub message_id: String,
     /// The receiver's address: visible ASCII, at most 254 bytes.
     pub to: String,
@@ -171,6 +185,8 @@ pub struct Mail {
     pub subject: String,
     /// Lines that end with line feeds; no other control characters but tabs.
     pub text: String,
+    /// The same for readers that prefer HTML: a whole page that refers to nothing outside itself.
+    pub html: String,
     /// When it was accepted.
     pub date: Timestamp,
 }
@@ -179,12 +195,14 @@ impl Mail {
     /// The mail about an order.
     #[must_use]
     pub fn new(order_id: OrderId, letter: &Letter, progress: Progress, message_host: &str) -> Self {
+        let accepted = progress.accepted_at.as_microsecond();
         Self {
             order_id,
-            message_id: format!("<order-{order_id}@{message_host}>"),
+            message_id: format!("<order-{order_id}.{accepted}@{message_host}>"),
             to: letter.email().to_owned(),
             subject: letter.subject(),
             text: letter.text(),
+            html: page(&letter.text()),
             date: progress.accepted_at,
         }
     }
@@ -202,15 +220,6 @@ pub fn describe(flaws: &[Flaw]) -> String {
 
 fn first_line(payload: &str) -> &str {
     payload.split(['\n', '\r']).next().unwrap_or_default().trim()
-}
-
-fn email_flaw(email: &str) -> Option<&'static str> {
-    let options = Options::default().without_display_text().without_domain_literal();
-    // Visible ASCII only: the address goes into a header, where a line break would begin another one.
-    let sound = email.len() <= MAX_EMAIL_BYTES
-        && email.bytes().all(|byte| byte.is_ascii_graphic())
-        && EmailAddress::parse_with_options(email, options).is_ok();
-    (!sound).then_some("an e-mail address looks like name@example.com and has at most 254 visible ASCII characters")
 }
 
 fn payload_flaw(payload: &str) -> Option<&'static str> {

@@ -145,8 +145,11 @@ impl Desk {
         // Opened first: it is from here on that the file system keeps its errors for us.
         let folder = File::open(&self.folder);
         let mut drafts = Vec::with_capacity(letters.len());
-        for letter in letters {
-            let temporary = self.folder.join(format!(".{}.{}{TEMPORARY}", letter.name, self.run));
+        for (place, letter) in letters.into_iter().enumerate() {
+            // The same mail may be there twice; each needs a draft of its own.
+            let temporary = self
+                .folder
+                .join(format!(".{}.{}.{place}{TEMPORARY}", letter.name, self.run));
             match write(&temporary, &letter.bytes) {
                 Ok(file) => drafts.push(Draft {
                     file,

@@ -1,10 +1,13 @@
-//! Mails as RFC 5322 wants them. Pure: the same mail gives the same bytes.
+//! Mails as RFC 5322 wants them, with the text and a page to choose from (RFC 2046, section 5.1.4). Pure: the same mail
+//! gives the same bytes, all of them ASCII, in lines that end with CRLF.
 
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use lettre::message::header::ContentType;
-use lettre::message::{Mailbox, Message};
+use lettre::Address;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::ports::Mail;
@@ -20,6 +23,18 @@ pub struct InvalidSender {
     text: String,
 }
 
+impl Sender {
+    /// What stands behind the @ of its address.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.0.email.domain()
+    }
+
+    pub(super) const fn address(&self) -> &Address {
+        &self.0.email
+    }
+}
+
 impl FromStr for Sender {
     type Err = InvalidSender;
 
@@ -28,7 +43,14 @@ impl FromStr for Sender {
         if text.chars().any(char::is_control) {
             return Err(invalid());
         }
-        text.parse().map(Self).map_err(|_| invalid())
+        let mailbox: Mailbox = text.parse().map_err(|_| invalid())?;
+        // The address also goes into message ids and commands, which are ASCII.
+        let address: &str = mailbox.email.as_ref();
+        if address.is_ascii() {
+            Ok(Self(mailbox))
+        } else {
+            Err(invalid())
+        }
     }
 }
 
@@ -41,15 +63,34 @@ pub(super) enum FormatError {
     Message(#[from] lettre::error::Error),
 }
 
-/// The mail as it goes over the wire, lines ending with CRLF.
+/// The mail as it goes over the wire.
 pub(super) fn format(mail: &Mail, Sender(sender): &Sender) -> Result<Vec<u8>, FormatError> {
+    let alternatives = MultiPart::alternative()
+        .boundary(boundary(mail))
+        .singlepart(SinglePart::plain(mail.text.clone()))
+        .singlepart(SinglePart::html(mail.html.clone()));
     let message = Message::builder()
         .message_id(Some(mail.message_id.clone()))
         .date(SystemTime::from(mail.date))
         .from(sender.clone())
         .to(Mailbox::new(None, mail.to.parse()?))
         .subject(&*mail.subject)
-        .header(ContentType::TEXT_PLAIN)
-        .body(mail.text.clone())?;
+        // RFC 3834: nobody wrote this by hand, so no machine should answer it.
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ))
+        .multipart(alternatives)?;
     Ok(message.formatted())
+}
+
+/// The line that parts the alternatives. It must not be in them, and be the same each time: who wants to write a text
+/// with its own digest in it has to find one first.
+fn boundary(mail: &Mail) -> String {
+    let mut digest = Sha256::new();
+    digest.update(&mail.text);
+    digest.update(&mail.html);
+    let bytes = digest.finalize();
+    let hex: String = bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("cambist-{hex}")
 }

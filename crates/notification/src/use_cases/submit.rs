@@ -58,10 +58,7 @@ impl Submit {
         for wish in wishes {
             letters.push((wish.order_id, self.letter(wish).await?));
         }
-        let progress = Progress {
-            accepted_at: self.clock.now(),
-        }
-        .to_json();
+        let progress = Progress::new(self.clock.now()).to_json();
         let sound = letters.iter().filter_map(|(order_id, letter)| {
             let letter = letter.as_ref().ok()?;
             Some(NewCommand {

@@ -23,7 +23,7 @@ fn try_later() -> MailAnswer {
 }
 
 /// One round of a worker: claims the order's notification, handles it, and settles it. `None` if it was not due.
-async fn one_round(given: &Given, number: i64) -> Option<Settlement> {
+pub(crate) async fn one_round(given: &Given, number: i64) -> Option<Settlement> {
     let claimed = given.claimed(number).await?;
     let settlement = given.service.handler().handle(claimed.clone()).await;
     given.settle(&claimed, settlement.clone()).await;
@@ -40,7 +40,7 @@ async fn an_accepted_notification_goes_out_as_it_was_accepted() {
     let [mail] = &told.sent()[..] else {
         panic!("{:?}", told.sent())
     };
-    assert_eq!(mail.message_id, "<order-7@cambist.localhost>");
+    assert_eq!(mail.message_id, "<order-7.1772625600000000@cambist.localhost>");
     assert_eq!(mail.to, "ada@example.com");
     assert_eq!(mail.subject, "Order 7 is completed");
     assert_eq!(mail.text, "Order 7 is completed\n\nYou bought 3 BTC.\n");
@@ -115,6 +115,54 @@ async fn refused_is_undeliverable_at_once() {
             ..
         })
     ));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_made_up_for_once() {
+    let unconfirmed = || MailAnswer::Unconfirmed {
+        reason: "the connection broke".to_owned(),
+    };
+    let (told, _) = ToldMailer::new([
+        try_later(),
+        unconfirmed(),
+        try_later(),
+        unconfirmed(),
+        MailAnswer::Delivered,
+    ]);
+    let given = given::notification(Arc::clone(&told) as _);
+    given.submit(vec![command(7)]).await;
+    for _ in 0..4 {
+        one_round(&given, 7).await.unwrap();
+        given.clock.advance(Duration::from_secs(60));
+    }
+    let record = given.record(7).await.unwrap();
+    let detail = "given up after 4 tries (it may have arrived: 2 of them were never answered): the connection broke";
+    let result = StepResult::Failure {
+        code: FailureCode::Undeliverable,
+        detail: detail.to_owned(),
+    };
+    assert_eq!((record.state, record.result), (State::Failed, Some(result)));
+    assert_eq!(told.sent().len(), 4);
+}
+
+#[tokio::test]
+async fn what_waited_too_long_for_its_claim_is_left_to_the_next_one() {
+    let (told, _) = ToldMailer::new((0..100).map(|_| try_later()));
+    let given = given::notification(Arc::clone(&told) as _);
+    given.submit(vec![command(7)]).await;
+    let claimed = given.claimed(7).await.unwrap();
+    given
+        .clock
+        .advance(LEASE - Settings::default().send_timeout + Duration::from_millis(1));
+    let handed_back = given.service.handler().handle(claimed.clone()).await;
+    assert!(told.sent().is_empty(), "the lease might have ended while it was sent");
+    given.settle(&claimed, handed_back).await;
+    // It is due at once, and has all its tries before it.
+    let Some(Settlement::Postponed { until, .. }) = one_round(&given, 7).await else {
+        panic!("not postponed");
+    };
+    assert!(until <= later(given.clock.now(), Duration::from_secs(1)));
+    assert_eq!(told.sent().len(), 1);
 }
 
 struct Silent;

@@ -29,9 +29,9 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn mail(number: i64, email: &str, payload: &str) -> Mail {
+pub(crate) fn mail(number: i64, email: &str, payload: &str) -> Mail {
     let letter = Letter::try_new(email.to_owned(), payload.to_owned()).unwrap();
-    let progress = Progress { accepted_at: noon() };
+    let progress = Progress::new(noon());
     Mail::new(order(number), &letter, progress, "cambist.localhost")
 }
 
@@ -44,18 +44,23 @@ async fn a_mail_is_one_file_as_rfc_5322_wants_it() {
     let written = files(&mails);
     assert_eq!(written.keys().collect::<Vec<_>>(), ["order-7.eml"]);
     let text = String::from_utf8(written["order-7.eml"].clone()).unwrap();
-    let expected = "Message-ID: <order-7@cambist.localhost>\r\n\
+    let expected = "Message-ID: <order-7.1772625600000000@cambist.localhost>\r\n\
          Date: Wed, 04 Mar 2026 12:00:00 +0000\r\n\
          From: Cambist <cambist@localhost>\r\n\
          To: ada@example.com\r\n\
          Subject: Order 7 is completed\r\n\
+         Auto-Submitted: auto-generated\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: multipart/alternative;\r\n boundary=\"cambist-";
+    assert!(text.starts_with(expected), "{text}");
+    let plain = "\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\
          Content-Transfer-Encoding: 7bit\r\n\
          \r\n\
          Order 7 is completed\r\n\
          \r\n\
          You bought 3 BTC.\r\n";
-    assert_eq!(text, expected);
+    assert!(text.contains(plain), "{text}");
 }
 
 #[tokio::test]
@@ -92,7 +97,7 @@ async fn many_at_once_are_all_written_each_once() {
     assert_eq!(written.len(), 200);
     for number in 1..=200 {
         let text = String::from_utf8(written[&format!("order-{number}.eml")].clone()).unwrap();
-        assert!(text.ends_with(&format!("\r\n\r\nOrder {number}\r\n")), "{text}");
+        assert!(text.contains(&format!("\r\nSubject: Order {number}\r\n")), "{text}");
     }
 }
 
@@ -177,13 +182,13 @@ proptest! {
     ) {
         prop_assume!(payload.len() <= 4096);
         if let Ok(letter) = Letter::try_new(email, payload) {
-            let mail = Mail::new(order(7), &letter, Progress { accepted_at: noon() }, "cambist.localhost");
+            let mail = Mail::new(order(7), &letter, Progress::new(noon()), "cambist.localhost");
             let folder = tempfile::tempdir().unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let answer = runtime.block_on(mailer(folder.path()).send(&mail));
             prop_assert_eq!(answer, MailAnswer::Delivered);
             let written = files(folder.path());
-            let expected = ["Message-ID", "Date", "From", "To", "Subject", "Content-Type", "Content-Transfer-Encoding"];
+            let expected = ["Message-ID", "Date", "From", "To", "Subject", "Auto-Submitted", "MIME-Version", "Content-Type"];
             prop_assert_eq!(headers(&written["order-7.eml"]), expected);
         }
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use notification::domain::delivery::{MailAnswer, Next, Patience, decide};
+use notification::domain::delivery::{MailAnswer, Next, Patience, Tally, decide};
 use notification::domain::letter::{Field, Letter, Mail, Progress};
 use proptest::prelude::*;
 
@@ -84,7 +84,7 @@ proptest! {
     fn a_letter_survives_being_stored(payload in "[^\\p{Cc}]{1,40}(\r?\n[^\\p{Cc}]{0,40}){0,5}") {
         if let Ok(letter) = Letter::try_new("ada@example.com".to_owned(), payload) {
             prop_assert_eq!(&Letter::from_content(&letter.to_content()).unwrap(), &letter);
-            let progress = Progress { accepted_at: noon() };
+            let progress = Progress::new(noon());
             let again = Progress::from_json(&progress.to_json()).unwrap();
             let mail = Mail::new(order(7), &letter, again, "cambist.localhost");
             prop_assert_eq!(&mail, &Mail::new(order(7), &letter, progress, "cambist.localhost"));
@@ -93,30 +93,81 @@ proptest! {
     }
 }
 
+fn later() -> MailAnswer {
+    MailAnswer::TryLater {
+        reason: "greylisted".to_owned(),
+    }
+}
+
+fn unconfirmed() -> MailAnswer {
+    MailAnswer::Unconfirmed {
+        reason: "silence".to_owned(),
+    }
+}
+
+const fn tally(tries: u32, unconfirmed: u32) -> Tally {
+    Tally { tries, unconfirmed }
+}
+
 #[test]
 fn tries_are_paused_ever_longer_and_end() {
     let patience = Patience {
         max_tries: NonZeroU32::new(5).unwrap(),
         first_pause: Duration::from_secs(1),
         longest_pause: Duration::from_secs(5),
-    };
-    let later = || MailAnswer::TryLater {
-        reason: "greylisted".to_owned(),
+        ..Patience::default()
     };
     for (tries, seconds) in [(0, 1), (1, 2), (2, 4), (3, 5)] {
         let expected = Next::Again {
             pause: Duration::from_secs(seconds),
             reason: "greylisted".to_owned(),
+            tally: tally(tries + 1, 0),
         };
-        assert_eq!(decide(later(), tries, patience), expected);
+        assert_eq!(decide(later(), tally(tries, 0), patience), expected);
     }
     for tries in [4, 5, u32::MAX] {
-        assert!(matches!(decide(later(), tries, patience), Next::Undeliverable { .. }));
+        let next = decide(later(), tally(tries, 0), patience);
+        assert!(matches!(next, Next::Undeliverable { .. }), "{next:?}");
     }
-    assert_eq!(decide(MailAnswer::Delivered, 4, patience), Next::Delivered);
+    assert_eq!(decide(MailAnswer::Delivered, tally(4, 1), patience), Next::Delivered);
     let refused = MailAnswer::Refused {
         reason: "no such mailbox".to_owned(),
     };
     let detail = "refused: no such mailbox".to_owned();
-    assert_eq!(decide(refused, 0, patience), Next::Undeliverable { detail });
+    assert_eq!(decide(refused, tally(0, 0), patience), Next::Undeliverable { detail });
+}
+
+#[test]
+fn of_lost_answers_only_so_many_are_made_up_for() {
+    let patience = Patience::default();
+    let again = Next::Again {
+        pause: Duration::from_secs(8),
+        reason: "silence".to_owned(),
+        tally: tally(4, 1),
+    };
+    assert_eq!(decide(unconfirmed(), tally(3, 0), patience), again);
+    let detail = "given up after 5 tries (it may have arrived: 2 of them were never answered): silence".to_owned();
+    assert_eq!(
+        decide(unconfirmed(), tally(4, 1), patience),
+        Next::Undeliverable { detail }
+    );
+    // Where the same mail again is the same file, silence is no worse than a refusal for now.
+    let patience = Patience {
+        max_unconfirmed: patience.max_tries,
+        ..patience
+    };
+    assert!(matches!(
+        decide(unconfirmed(), tally(18, 18), patience),
+        Next::Again { .. }
+    ));
+    assert!(matches!(
+        decide(unconfirmed(), tally(19, 19), patience),
+        Next::Undeliverable { .. }
+    ));
+}
+
+#[test]
+fn what_an_older_program_stored_is_read() {
+    let progress = Progress::from_json(r#"{"accepted_at":"2026-03-04T12:00:00Z"}"#).unwrap();
+    assert_eq!(progress, Progress::new(noon()));
 }

@@ -7,5 +7,10 @@ mod deliveries;
 mod eml;
 mod given;
 mod letters;
+mod pages;
 mod routes;
+#[path = "../smtp/mod.rs"]
+mod server;
+mod smtp;
+mod smtp_tls;
 mod submissions;

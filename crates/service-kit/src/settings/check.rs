@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use contracts::BasisPoints;
 
+use super::smtp::MailSecurity;
 use super::source::SettingsError;
 use super::table::Settings;
+
+/// How many calls to the chain fit under one lease: a worker makes at most four, and has to store what it did.
+const CHAIN_CALLS: u32 = 5;
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
@@ -38,17 +42,57 @@ impl Settings {
                 return contradiction(format!("{shorter} must be shorter than {longer}: {reason}"));
             }
         }
-        let resolved = self.venue_expiry + self.venue_timeout + self.venue_skew;
-        if resolved >= self.command_lease {
-            return contradiction(
-                "venue_expiry + venue_timeout + venue_skew must be shorter than command_lease: an order at the venue \
-                 must end before another worker may take the command"
-                    .into(),
-            );
-        }
+        self.check_leases()?;
+        self.check_mail()?;
         self.check_simulation()?;
         if self.internal_listen == self.listen && self.listen.port() != 0 {
             return contradiction("listen and internal_listen must differ: the internal side is never public".into());
+        }
+        Ok(())
+    }
+
+    /// How long one mail may take by SMTP, from the connection to the last answer, and a second to tell of it.
+    #[must_use]
+    pub fn longest_mail(&self) -> Duration {
+        self.smtp_connect_timeout + self.smtp_timeout * 2 + Duration::from_secs(1)
+    }
+
+    /// A lease must not end in the middle of what a worker does outside under it: another worker would do it as well.
+    fn check_leases(&self) -> Result<(), SettingsError> {
+        let lasting = [
+            (
+                "venue_expiry + venue_timeout + venue_skew",
+                self.venue_expiry + self.venue_timeout + self.venue_skew,
+                "an order at the venue must end before another worker may take the command",
+            ),
+            (
+                "5 × chain_timeout",
+                self.chain_timeout * CHAIN_CALLS,
+                "a worker asks the chain several times under one lease",
+            ),
+            (
+                "smtp_connect_timeout + 2 × smtp_timeout + 1s",
+                self.smtp_url.as_ref().map_or(Duration::ZERO, |_| self.longest_mail()),
+                "a mail that is cut off may arrive twice",
+            ),
+        ];
+        for (sum, lasts, reason) in lasting {
+            if lasts >= self.command_lease {
+                return contradiction(format!("{sum} must be shorter than command_lease: {reason}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_mail(&self) -> Result<(), SettingsError> {
+        let open = self
+            .smtp_url
+            .as_ref()
+            .is_none_or(|url| url.security == MailSecurity::Open);
+        if self.smtp_ca_file.is_some() && open {
+            return contradiction(
+                "smtp_ca_file is for an encrypted connection: write smtps:// or ?tls=required in smtp_url".into(),
+            );
         }
         Ok(())
     }
@@ -87,7 +131,10 @@ impl Settings {
                     .into(),
             );
         }
-        let ways = [("venue", self.venue_latency, self.venue_timeout)];
+        let ways = [
+            ("venue", self.venue_latency, self.venue_timeout),
+            ("chain", self.chain_latency, self.chain_timeout),
+        ];
         for (whose, latency, timeout) in ways {
             if latency >= timeout {
                 return contradiction(format!(
@@ -120,6 +167,9 @@ impl Settings {
             ("idempotency_retention", self.idempotency_retention),
             ("venue_expiry", self.venue_expiry),
             ("venue_timeout", self.venue_timeout),
+            ("chain_timeout", self.chain_timeout),
+            ("smtp_connect_timeout", self.smtp_connect_timeout),
+            ("smtp_timeout", self.smtp_timeout),
         ];
         for (name, duration) in durations {
             if duration == Duration::ZERO {

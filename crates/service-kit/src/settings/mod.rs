@@ -10,12 +10,14 @@ mod check;
 mod nearest;
 mod reference;
 mod secret;
+mod smtp;
 mod source;
 mod table;
 mod value;
 
 pub use reference::{from_process, given_flags, reference_markdown, with_flags};
 pub use secret::{CallerTokens, Secret, SecretUrl};
+pub use smtp::{MailSecurity, SmtpUrl};
 pub use source::{Effective, FILE_NAME, FILE_VARIABLE, Gathered, Loaded, Origin, SettingsError, read_file};
 pub use table::{Setting, Settings, TABLE};
 pub use value::{Deposits, LogFilter, LogFormat, MASK, ServiceUrl, Value};

@@ -10,6 +10,7 @@ use contracts::BasisPoints;
 use contracts::money::DecimalText;
 
 use super::secret::{CallerTokens, Secret, SecretUrl};
+use super::smtp::SmtpUrl;
 use super::source::{Gathered, SettingsError};
 use super::value::{Deposits, LogFilter, LogFormat, ServiceUrl, Value};
 
@@ -92,10 +93,9 @@ settings! {
         database_url: SecretUrl = "sqlite:{data_dir}/cambist.db";
         /// Where the queues are: `nats://host:4222`. Empty: inside this process.
         nats_url: Option<SecretUrl> = "";
-        /// Where mail goes: `smtp://user:password@host:587`. Empty: `.eml` files under `data_dir`.
-        smtp_url: Option<SecretUrl> = "";
-        /// The sender of mail.
-        mail_from: String = "Cambist <cambist@localhost>";
+        /// Where mail goes: `smtp://user:password@host:587?tls=required` (STARTTLS), `smtps://user:password@host`, or
+        /// `smtp://host` for a server nearby without encryption. Empty: `.eml` files under `data_dir`.
+        smtp_url: Option<SmtpUrl> = "";
         /// Internal address of `auth`, when it runs apart.
         auth_url: Option<ServiceUrl> = "";
         /// Internal address of `balance`, when it runs apart.
@@ -106,6 +106,21 @@ settings! {
         bc_gateway_url: Option<ServiceUrl> = "";
         /// Internal address of `notification`, when it runs apart.
         notification_url: Option<ServiceUrl> = "";
+    }
+    "Mail" {
+        /// The sender of mail. Its domain is also the name by which this process greets the mail server, and part of
+        /// each message id.
+        mail_from: String = "Cambist <cambist@localhost>";
+        /// A file with the certificates (PEM) of whoever vouches for the mail server, in place of the public authorities.
+        smtp_ca_file: Option<PathBuf> = "";
+        /// How long the mail server may take until it is ready for mail: connection, encryption and login.
+        smtp_connect_timeout: Duration = "5s";
+        /// How long the mail server may take for its consent to a mail, and as long again for its answer once it has the
+        /// mail. If that answer does not come, nobody knows whether the mail will arrive; it is sent once more. Patience
+        /// is better than a second mail, but `command_lease` must be longer than `smtp_connect_timeout` and twice this.
+        smtp_timeout: Duration = "10s";
+        /// How many connections to the mail server may be open, and mails under way, at once.
+        smtp_connections: NonZeroUsize = "8";
     }
     "Logs" {
         /// Which log lines are written: a level, or levels per module (`info,exchanger=debug`).
@@ -228,6 +243,9 @@ settings! {
     "Chain" {
         /// The seed of all keys that hold coins on the chain. `up` makes one at its first start.
         chain_seed: Option<Secret> = "";
+        /// How long one answer of the chain is waited for. A worker asks several times under one lease, so `command_lease`
+        /// must be longer than five times this.
+        chain_timeout: Duration = "5s";
         /// Coins of each crypto at the hot wallet's address in the simulated chain's first block. Ample, because the
         /// simulated venue settles in the books only and delivers no coins to that address.
         chain_genesis: DecimalText = "1000000000";

@@ -16,6 +16,7 @@ mod rate_limits;
 mod references;
 mod settings;
 mod settings_secrets;
+mod settings_smtp;
 mod shutdown;
 mod support;
 mod telemetry;

@@ -207,7 +207,25 @@ fn settings_that_contradict_one_another_are_refused() {
         ),
         (
             &[("CAMBIST_COMMAND_LEASE", "10s")],
-            "must be shorter than command_lease",
+            "venue_expiry + venue_timeout + venue_skew must be shorter than command_lease",
+        ),
+        (
+            &[("CAMBIST_CHAIN_TIMEOUT", "6s")],
+            "5 × chain_timeout must be shorter than command_lease",
+        ),
+        (
+            &[
+                ("CAMBIST_SMTP_URL", "smtp://localhost"),
+                ("CAMBIST_SMTP_TIMEOUT", "12s"),
+            ],
+            "smtp_connect_timeout + 2 × smtp_timeout + 1s must be shorter than command_lease",
+        ),
+        (
+            &[
+                ("CAMBIST_SMTP_URL", "smtp://localhost"),
+                ("CAMBIST_SMTP_CA_FILE", "authority.pem"),
+            ],
+            "smtp_ca_file is for an encrypted connection",
         ),
         (
             &[
@@ -227,6 +245,10 @@ fn settings_that_contradict_one_another_are_refused() {
         (
             &[("CAMBIST_VENUE_LATENCY", "3s")],
             "venue_latency must be shorter than venue_timeout",
+        ),
+        (
+            &[("CAMBIST_CHAIN_LATENCY", "5s")],
+            "chain_latency must be shorter than chain_timeout",
         ),
         (
             &[
@@ -257,6 +279,8 @@ fn settings_that_contradict_one_another_are_refused() {
         ("CAMBIST_INTERNAL_LISTEN", "127.0.0.1:0"),
     ];
     assert!(from_env(&free_ports).is_ok());
+    // Without a mail server nothing waits for one.
+    assert!(from_env(&[("CAMBIST_SMTP_TIMEOUT", "12s")]).is_ok());
 }
 
 #[test]

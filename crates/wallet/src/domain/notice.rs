@@ -1,8 +1,8 @@
 //! What a user reads when an order has ended: the sums first, in words that need no knowledge of trading.
 
-use contracts::Asset;
 use contracts::clients::Side;
 use contracts::messages::{FailureCode, Trade};
+use contracts::{Amount, Asset};
 
 use super::order::{Order, OrderState};
 use super::saga::Saga;
@@ -60,7 +60,30 @@ fn completed(saga: &Saga, trade: &Trade) -> String {
             held = saga.terms.hold.asset(),
         )
     };
-    format!("{done}\n\nThe price was {price} {currency} for 1 {asset}.\n{arrived}{rest}")
+    let moved = moved(saga.terms.side, *value, *fee, asset);
+    format!("{done}\n\n{moved}\nThe price was {price} {currency} for 1 {asset}.\n{arrived}{rest}")
+}
+
+/// What the trade changed in the user's fiat, fee included.
+fn moved(side: Side, value: Amount, fee: Amount, asset: Asset) -> String {
+    let currency = value.asset();
+    let (verb, net) = match side {
+        Side::Buy => ("paid", value.checked_add(fee)),
+        Side::Sell => ("received", value.checked_sub(fee)),
+    };
+    match (net, side) {
+        (Ok(net), _) if fee.is_zero() => format!("You {verb} {net} {currency}. There was no fee."),
+        (Ok(net), Side::Buy) => {
+            format!(
+                "You {verb} {net} {currency} in all: {value} {currency} for the {asset} and a fee of {fee} {currency}."
+            )
+        }
+        (Ok(net), Side::Sell) => {
+            format!("You {verb} {net} {currency}: {value} {currency} for the {asset}, less a fee of {fee} {currency}.")
+        }
+        // A trade whose sums do not fit together is not believed in the first place.
+        (Err(_), _) => format!("It was about {value} {currency}, and the fee was {fee} {currency}."),
+    }
 }
 
 fn failed(saga: &Saga) -> String {
