@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::messages::{FailureCode, StepResult};
+use contracts::metrics::Stopwatch;
 use contracts::time::later;
 use contracts::{Clock, Entropy};
 use storage::commands::{Claimed, Settlement};
@@ -16,6 +17,7 @@ use transport::command_worker::CommandHandler;
 
 use crate::domain::delivery::{MailAnswer, Next, Patience, decide};
 use crate::domain::letter::{BadRow, Letter, Mail, Progress};
+use crate::metrics::Metrics;
 use crate::ports::Mailer;
 
 /// Delivers notifications.
@@ -26,6 +28,7 @@ pub(crate) struct Deliver {
     pub(crate) message_host: String,
     pub(crate) patience: Patience,
     pub(crate) send_timeout: Duration,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Deliver {
@@ -37,13 +40,17 @@ impl Deliver {
     }
 
     async fn send(&self, mail: &Mail) -> MailAnswer {
+        let asked = Stopwatch::start();
         let answer = tokio::time::timeout(self.send_timeout, self.mailer.send(mail)).await;
-        answer.unwrap_or_else(|_| MailAnswer::Unconfirmed {
+        let answer = answer.unwrap_or_else(|_| MailAnswer::Unconfirmed {
             reason: format!(
                 "the mail system did not answer within {} ms",
                 self.send_timeout.as_millis()
             ),
-        })
+        });
+        self.metrics.took.record_time(asked.elapsed());
+        self.metrics.tried(&answer);
+        answer
     }
 
     /// Leaves a command that waited too long for this claim to the next one. No try was made, so none is counted.
@@ -89,6 +96,7 @@ impl CommandHandler for Deliver {
                 }
             }
             Next::Undeliverable { detail } => {
+                self.metrics.undeliverable.one();
                 // Nobody waits for the result, so the log is where an operator hears of it first; `cambist audit`
                 // counts it.
                 tracing::error!(order_id = %mail.order_id, detail, "a notification cannot be delivered");
