@@ -7,6 +7,9 @@ use service_kit::settings::with_flags;
 /// The name of the flag that asks for machine-readable output.
 pub const JSON: &str = "json";
 
+/// The name of the flag that leaves out the pauses.
+pub const FAST: &str = "fast";
+
 /// The whole command line.
 #[must_use]
 pub fn command() -> Command {
@@ -38,6 +41,7 @@ pub fn command() -> Command {
                  picks up where it was.",
             ),
         )
+        .subcommand(demo())
         .subcommand(
             Command::new("migrate").about("Create or upgrade the schema, and fund the hot wallet of a new one").long_about(
                 "Applies the schema changes that are missing, creates the hot wallet (user 1) and funds it from the \
@@ -98,6 +102,23 @@ fn bench() -> Command {
                 .help("Keep the temporary folder, to look at books and mails"),
         )
         .arg(json())
+}
+
+fn demo() -> Command {
+    let fast = Arg::new(FAST)
+        .long(FAST)
+        .action(ArgAction::SetTrue)
+        .help("Leave out the pauses that a terminal gets");
+    Command::new("demo")
+        .about("Show a user's day: register, deposit, buy, sell, an order that fails, and the audit")
+        .long_about(
+            "Starts a fresh instance in this process, on ports and in a folder of its own, and shows a user's day on it \
+             by real HTTP: each step of an order as its event arrives, each booking as the books have it, the mails, an \
+             order that fails and is undone, and the audit. It takes no settings, changes nothing of yours and leaves \
+             nothing behind. Exit 1 when the audit finds anything.",
+        )
+        .arg(json().help("Print one JSON object a line on standard output"))
+        .arg(fast)
 }
 
 fn json() -> Arg {

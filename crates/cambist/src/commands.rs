@@ -8,6 +8,7 @@
 mod audit;
 mod bench;
 mod config;
+mod demo;
 mod migrate;
 mod up;
 
@@ -28,6 +29,10 @@ use crate::cli::JSON;
 /// Whatever keeps the command from doing it, in words for the person who typed it.
 pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (name, arguments) = matches.subcommand().context("no command given; try `cambist --help`")?;
+    if name == "demo" {
+        // Before any setting is read: it has an instance of its own.
+        return demo::run(arguments);
+    }
     let mut settings = from_process(arguments)?;
     if name == "up" {
         // Trying things out needs money: in one process on one's own machine users book their own deposits.

@@ -7,11 +7,13 @@
 //! - [`system`]: the six services in one process, on the embedded database;
 //! - [`bench`]: measures how many orders a second a machine completes;
 //! - [`audit`]: proves on a database that the books balance and that no order is unexplained;
+//! - [`event_stream`]: reads the events of an order, for the demo;
 //! - [`secrets`]: what `up` makes at its first start.
 
 pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod commands;
+pub mod event_stream;
 pub mod secrets;
 pub mod system;

@@ -171,7 +171,7 @@ impl fmt::Display for Report {
         if !self.books.totals.is_empty() {
             writeln!(
                 f,
-                "\n{:6} {:>24} {:>24} {:>24}",
+                "\n{:6} {:>23} {:>23} {:>23}",
                 "asset", "customers", "hot wallet", "system"
             )?;
         }
@@ -182,7 +182,7 @@ impl fmt::Display for Report {
                 (text(totals.customers), text(totals.hot_wallet), text(totals.system));
             writeln!(
                 f,
-                "{:6} {customers:>24} {hot_wallet:>24} {system:>24}",
+                "{:6} {customers:>23} {hot_wallet:>23} {system:>23}",
                 totals.asset.code()
             )?;
         }
