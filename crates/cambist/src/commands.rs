@@ -23,6 +23,10 @@ use service_kit::telemetry;
 
 use crate::cli::JSON;
 
+/// Threads for what blocks: reads, hashes of passwords, files of mails. Each of those is bounded by itself; what comes on
+/// top waits, instead of costing a thread.
+const MAX_BLOCKING_THREADS: usize = 32;
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -54,6 +58,7 @@ fn asynchronous(loaded: &Loaded, command: impl Future<Output = anyhow::Result<Ex
     telemetry::init(&loaded.settings.log, loaded.settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .context("the operating system gives no threads")?;
     runtime.block_on(command)

@@ -41,15 +41,17 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Reads postings; the order is kept.
     #[must_use]
-    pub fn of(postings: &'a [Posting]) -> Self {
+    pub fn of(postings: impl IntoIterator<Item = &'a Posting>) -> Self {
+        let postings = postings.into_iter();
+        let (count, _) = postings.size_hint();
         let mut batch = Self {
-            postings: Vec::with_capacity(postings.len()),
-            lines: Vec::with_capacity(postings.len()),
-            ids: Vec::with_capacity(postings.len()),
+            postings: Vec::with_capacity(count),
+            lines: Vec::with_capacity(count),
+            ids: Vec::with_capacity(count),
             accounts: Vec::new(),
             users: Vec::new(),
         };
-        let mut known_ids = HashSet::with_capacity(postings.len());
+        let mut known_ids = HashSet::with_capacity(count);
         let mut known_accounts = HashMap::new();
         for posting in postings {
             let read = check(posting).map(|()| {

@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod book;
+mod desk;
 mod read;
 mod statements;
 mod survey;
@@ -18,6 +19,7 @@ use storage::StoreError;
 use storage::sqlite::{Database, bad_column, micros};
 
 use self::book::{book, find_transfer};
+use self::desk::Desk;
 use self::read::{has_wallet, read_statement, read_wallet};
 use self::statements::{FIND_ADJUSTMENT, INSERT_ADJUSTMENT, INSERT_WALLET, NEXT_ADJUSTMENT};
 use crate::domain::{Adjusted, Adjustment, BooksReport, Capital, Funding, RequestKey};
@@ -27,13 +29,17 @@ use crate::ports::{LedgerStore, MAX_LINES};
 #[derive(Clone)]
 pub struct SqliteLedger {
     database: Database,
+    desk: Desk,
 }
 
 impl SqliteLedger {
     /// The ledger in `database`, which has the migrations of [`crate::migrations`].
     #[must_use]
-    pub const fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database) -> Self {
+        Self {
+            database,
+            desk: Desk::default(),
+        }
     }
 }
 
@@ -89,7 +95,7 @@ impl LedgerStore for SqliteLedger {
         if postings.is_empty() {
             return Ok(Vec::new());
         }
-        self.database.writer().run(move |tx| book(tx, now, &postings)).await
+        self.desk.post(&self.database, now, postings).await
     }
 
     async fn adjust(&self, now: Timestamp, adjustment: Adjustment) -> Result<Adjusted, StoreError> {

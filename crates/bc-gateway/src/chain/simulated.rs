@@ -35,6 +35,9 @@ pub const DEPTH: u32 = 6;
 /// How far ahead of the next one a nonce may be and still wait in the mempool.
 const MAX_AHEAD: u64 = 100_000;
 
+/// How much of its file it keeps in memory: a chain elsewhere would take none of ours.
+const CACHE_KIB: u32 = 8 * 1_024;
+
 /// Why the simulated chain could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenChainError {
@@ -72,7 +75,11 @@ impl SimulatedChain {
     ) -> Result<Self, OpenChainError> {
         let schema = [Migrations::new(ServiceName::BcGateway).then("chain", ledger::SCHEMA)];
         let (now, rich) = (clock.now(), wire::address(rich));
-        let database = Database::open(path, Options::default(), |connection| -> Result<(), OpenChainError> {
+        let options = Options {
+            cache_kib: CACHE_KIB,
+            ..Options::default()
+        };
+        let database = Database::open(path, options, |connection| -> Result<(), OpenChainError> {
             migrate(connection, &schema, now)?;
             let tx = connection.transaction().map_err(SchemaError::from)?;
             for coins in genesis {
@@ -125,7 +132,7 @@ impl SimulatedChain {
         let address = address.clone();
         self.database
             .readers()
-            .run(move |connection| {
+            .look_up(move |connection| {
                 Ok(Funds {
                     coins: ledger::coins(connection, address.as_str(), asset)?,
                     nonce: ledger::next_nonce(connection, address.as_str())?,
@@ -159,7 +166,7 @@ impl SimulatedChain {
         let answer = self
             .database
             .readers()
-            .run(move |connection| ledger::standing(connection, &wanted))
+            .look_up(move |connection| ledger::standing(connection, &wanted))
             .await?;
         if answer == Some(ledger::Standing::Confirmed) {
             return Ok(FindAnswer::Confirmed { confirmations: DEPTH });
@@ -195,11 +202,18 @@ fn take(
             reason: "the nonce is too far ahead".to_owned(),
         });
     }
-    let number = ledger::count_broadcast(tx, &entry.hash)?;
+    let number = ledger::vain_broadcasts(tx, &entry.hash)?.saturating_add(1);
     let silence = BroadcastAnswer::Unknown {
         reason: "the connection broke".to_owned(),
     };
-    let (ready_at, shallow, answer) = match manners.broadcast(&entry.memo, number) {
+    let manner = manners.broadcast(&entry.memo, number);
+    if matches!(
+        manner,
+        Manner::LostBroadcast | Manner::UnknownNotTaken | Manner::Reorganise
+    ) {
+        ledger::count_vain_broadcast(tx, &entry.hash)?;
+    }
+    let (ready_at, shallow, answer) = match manner {
         Manner::Confirm => (now, false, BroadcastAnswer::Taken),
         Manner::LostBroadcast => return Ok(BroadcastAnswer::Taken),
         Manner::UnknownButTaken => (now, false, silence),

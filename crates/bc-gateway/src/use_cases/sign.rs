@@ -9,19 +9,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::clients::MAX_COMMANDS;
 use contracts::{Clock, UserId};
+use moka::sync::Cache;
 use storage::commands::CommandKey;
 use tokio::sync::oneshot;
 
 use crate::domain::custody::Custody;
 use crate::domain::movement::Movement;
 use crate::ports::{
-    Chain, Commitment, Funds, NonceAnswer, Party, SignedBatch, SignedCommand, SignedTransfer, TransferDraft,
+    Address, Chain, Commitment, Funds, NonceAnswer, Party, SignedBatch, SignedCommand, SignedTransfer, TransferDraft,
     TransferStore,
 };
 
 /// How often a batch is signed anew because nonces went to somebody else, or a neighbour dropped out, before its
 /// commands are put off. Each neighbour that drops out costs one round.
 const MAX_ROUNDS: usize = MAX_COMMANDS + 3;
+
+/// The most addresses that are remembered; to make one from its keys takes longer than to look up a balance.
+const KNOWN_ADDRESSES: u64 = 100_000;
 
 /// A wish for a signature.
 #[derive(Debug, Clone)]
@@ -62,6 +66,7 @@ pub(crate) struct SigningDesk {
     pub(crate) custody: Custody,
     pub(crate) store: Arc<dyn TransferStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    addresses: Cache<UserId, Address>,
     line: Mutex<VecDeque<Waiting>>,
     /// Held by whoever serves; the hot wallet's next nonce as far as is known here.
     serving: tokio::sync::Mutex<Option<u64>>,
@@ -79,6 +84,7 @@ impl SigningDesk {
             custody,
             store,
             clock,
+            addresses: Cache::new(KNOWN_ADDRESSES),
             line: Mutex::default(),
             serving: tokio::sync::Mutex::default(),
         }
@@ -86,10 +92,10 @@ impl SigningDesk {
 
     /// A user and their address.
     pub(crate) fn party(&self, user_id: UserId) -> Party {
-        let keys = self.custody.keys(self.chain.name(), user_id);
+        let make = || self.chain.address(&self.custody.keys(self.chain.name(), user_id));
         Party {
             user_id,
-            address: self.chain.address(&keys),
+            address: self.addresses.get_with(user_id, make),
         }
     }
 

@@ -38,6 +38,9 @@ use crate::ports::{Answer, ClientOrderId, Venue, VenueName, VenueOrder};
 /// The longest the venue takes to answer, whatever its manners say.
 const LONGEST_LATENCY: Duration = Duration::from_secs(60);
 
+/// How much of its books it keeps in memory: a venue elsewhere would take none of ours.
+const CACHE_KIB: u32 = 8 * 1_024;
+
 /// Why the venue's books could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenVenueError {
@@ -72,7 +75,11 @@ impl SimulatedVenue {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenVenueError> {
         let now = clock.now();
-        let database = Database::open(path, Options::default(), |connection| {
+        let options = Options {
+            cache_kib: CACHE_KIB,
+            ..Options::default()
+        };
+        let database = Database::open(path, options, |connection| {
             // Numbered as exchanger's, but in a file of its own: these are not exchanger's tables.
             let schema = Migrations::new(ServiceName::Exchanger).then("simulated_venue", book::SCHEMA);
             migrate(connection, &[schema], now)

@@ -39,6 +39,9 @@ pub struct Options {
     pub queue: usize,
     /// How many reads may run at once.
     pub readers: usize,
+    /// How much of the file the writer keeps in memory, in KiB; each reader keeps an eighth of that. This, and not the
+    /// load or the file's size, bounds the memory that a database takes.
+    pub cache_kib: u32,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             durability: Durability::PowerCut,
             queue: 8_192,
             readers: 4,
+            cache_kib: 64 * 1_024,
         }
     }
 }
@@ -122,7 +126,7 @@ impl Database {
             path: path.to_owned(),
             error,
         })?;
-        let mut connection = connect(path, options.durability).map_err(sqlite)?;
+        let mut connection = connect(path, options).map_err(sqlite)?;
         let mode: String = connection
             .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
             .map_err(sqlite)?;
@@ -131,7 +135,7 @@ impl Database {
         }
         prepare(&mut connection)?;
         let readers = (0..options.readers.max(1))
-            .map(|_| reader(path))
+            .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(sqlite)?;
         let writer = Writer::start(connection, options.queue.max(1), lock).map_err(|error| OpenError::File {
@@ -169,10 +173,14 @@ impl Database {
 /// # Errors
 /// When there is no such database.
 pub fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    read_only(path, Options::default().cache_kib / 4)
+}
+
+fn read_only(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.execute_batch("PRAGMA cache_size = -16384;")?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -232,10 +240,10 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         .map(drop)
 }
 
-fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, options: Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.execute_batch(match durability {
+    connection.execute_batch(match options.durability {
         // NORMAL in WAL mode loses commits at a power cut (SQLite documentation, "Write-Ahead Logging", section 2.2),
         // and so does macOS, whose fsync does not reach the disk without being told (`fullfsync`).
         Durability::PowerCut => "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
@@ -244,9 +252,9 @@ fn connect(path: &Path, durability: Durability) -> rusqlite::Result<Connection> 
     connection.execute_batch(
         "PRAGMA foreign_keys = ON;
          PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -65536;
          PRAGMA temp_store = MEMORY;",
     )?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{};", options.cache_kib))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

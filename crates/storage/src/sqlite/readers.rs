@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::StoreError;
@@ -39,34 +39,58 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let permit = timeout(MAX_WAIT_FOR_A_READER, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(|_| StoreError::Overloaded)?
-            .map_err(|_| StoreError::Unavailable("the database is closed".to_owned()))?;
+        let permit = self.permit().await?;
         let idle = Arc::clone(&self.idle);
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let connection = idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()
-                .expect("as many permits as connections");
-            let lent = Lent {
-                connection: Some(connection),
-                home: &idle,
-            };
-            let connection = lent.connection.as_ref().expect("lent until dropped");
-            connection.prepare_cached("BEGIN")?.execute(())?;
-            query(connection)
+            on_a_snapshot(&idle, query)
         });
         answer
             .await
             .map_err(|error| StoreError::Unavailable(format!("a query died: {error}")))?
-            .map_err(|error: rusqlite::Error| {
-                tracing::error!(%error, "a query failed");
-                StoreError::from(error)
-            })
+            .map_err(failed)
     }
+
+    /// As [`Readers::run`], but right here instead of on another thread: for a look-up of one or two rows by their keys,
+    /// which takes less time than another thread takes to wake up.
+    ///
+    /// # Errors
+    /// As [`Readers::run`].
+    pub async fn look_up<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let _permit = self.permit().await?;
+        on_a_snapshot(&self.idle, query).map_err(failed)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        timeout(MAX_WAIT_FOR_A_READER, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Overloaded)?
+            .map_err(|_| StoreError::Unavailable("the database is closed".to_owned()))
+    }
+}
+
+/// Whoever calls holds a permit.
+fn on_a_snapshot<T>(
+    idle: &Mutex<Vec<Connection>>,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let connection = idle
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop()
+        .expect("as many permits as connections");
+    let lent = Lent {
+        connection: Some(connection),
+        home: idle,
+    };
+    let connection = lent.connection.as_ref().expect("lent until dropped");
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    query(connection)
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    tracing::error!(%error, "a query failed");
+    StoreError::from(error)
 }
 
 /// Ends the snapshot and brings the connection home, even when the query fails or panics.

@@ -13,7 +13,11 @@ use super::statements::{
 use crate::domain::{AccountAfter, Batch, Decision, View, decide};
 
 /// Books postings inside a transaction.
-pub(super) fn book(tx: &Connection, now: Timestamp, postings: &[Posting]) -> rusqlite::Result<Vec<PostingOutcome>> {
+pub(super) fn book<'p>(
+    tx: &Connection,
+    now: Timestamp,
+    postings: impl IntoIterator<Item = &'p Posting>,
+) -> rusqlite::Result<Vec<PostingOutcome>> {
     let batch = Batch::of(postings);
     let (view, known) = load(tx, &batch)?;
     let decision = decide(&batch, &view);

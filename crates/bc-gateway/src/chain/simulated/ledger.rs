@@ -146,13 +146,22 @@ pub(super) fn holder_of_nonce(tx: &Connection, sender: &str, nonce: u64) -> rusq
         .optional()
 }
 
-/// Counts the broadcasts of bytes that were not there: 1 for the first.
-pub(super) fn count_broadcast(tx: &Connection, hash: &str) -> rusqlite::Result<u32> {
+/// How many broadcasts of these bytes have left nothing behind: got lost, or were in a block that is gone.
+pub(super) fn vain_broadcasts(tx: &Connection, hash: &str) -> rusqlite::Result<u32> {
+    let number = tx
+        .prepare_cached("SELECT number FROM chain_broadcasts WHERE hash = ?")?
+        .query_row([hash], |row| row.get(0))
+        .optional()?;
+    Ok(number.unwrap_or(0))
+}
+
+/// Counts one more of them. Those that last need no count: a second broadcast finds the transfer.
+pub(super) fn count_vain_broadcast(tx: &Connection, hash: &str) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO chain_broadcasts (hash, number) VALUES (?, 1)
-         ON CONFLICT (hash) DO UPDATE SET number = number + 1 RETURNING number",
+        "INSERT INTO chain_broadcasts (hash, number) VALUES (?, 1) ON CONFLICT (hash) DO UPDATE SET number = number + 1",
     )?
-    .query_row([hash], |row| row.get(0))
+    .execute([hash])?;
+    Ok(())
 }
 
 /// Puts a transfer into the mempool, or into a block that will not last.
