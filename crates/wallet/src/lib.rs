@@ -47,6 +47,10 @@ pub fn migrations() -> Migrations {
         .then("orders", include_str!("../migrations/sqlite/0001_orders.sql"))
         .then("outbox", OUTBOX_SCHEMA)
         .then("outbox times", OUTBOX_TIMES)
+        .then(
+            "cheaper checks",
+            include_str!("../migrations/sqlite/0006_cheaper_checks.sql"),
+        )
 }
 
 /// Who books deposits.

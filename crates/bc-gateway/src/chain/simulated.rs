@@ -55,6 +55,7 @@ pub struct SimulatedChain {
     database: Database,
     clock: Arc<dyn Clock>,
     manners: Arc<dyn Manners>,
+    signer: wire::Signer,
 }
 
 impl SimulatedChain {
@@ -73,7 +74,9 @@ impl SimulatedChain {
         clock: Arc<dyn Clock>,
         manners: Arc<dyn Manners>,
     ) -> Result<Self, OpenChainError> {
-        let schema = [Migrations::new(ServiceName::BcGateway).then("chain", ledger::SCHEMA)];
+        let schema = [Migrations::new(ServiceName::BcGateway)
+            .then("chain", ledger::SCHEMA)
+            .then("cheaper checks", ledger::CHEAPER_CHECKS)];
         let (now, rich) = (clock.now(), wire::address(rich));
         let options = Options {
             cache_kib: CACHE_KIB,
@@ -92,6 +95,7 @@ impl SimulatedChain {
             database,
             clock,
             manners,
+            signer: wire::Signer::default(),
         })
     }
 
@@ -237,7 +241,7 @@ impl Chain for SimulatedChain {
     }
 
     fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
-        wire::sign(keys, draft, nonce)
+        self.signer.sign(keys, draft, nonce)
     }
 
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck {

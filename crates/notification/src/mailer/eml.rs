@@ -1,8 +1,8 @@
 //! Mail as files: one `order-7.eml` for each order.
 //!
-//! A file is written under another name, forced to disk, and renamed; then the folder is forced to disk. So a reader
-//! sees the whole mail or none, what was answered as delivered is there after a power cut, and writing the same mail
-//! again leaves the same one file.
+//! A file is written without its name, forced to disk, and named; then the folder is forced to disk. So a reader sees
+//! the whole mail or none, what was answered as delivered is there after a power cut, and writing the same mail again
+//! leaves the same one file.
 //!
 //! Forcing to disk is what takes time, so mails that wait while others are written are written together: one job at a
 //! time writes whatever waits, and both are forced once for all of them. An fsync for each file allowed some 700 mails a
@@ -27,6 +27,7 @@ const MAX_WAITING: usize = 4_096;
 const MAX_TOGETHER: usize = 256;
 /// As many files are forced to disk one by one; for more, their whole file system is, which is dearer if others have
 /// written much on it.
+#[cfg(target_os = "linux")]
 const FEW: usize = 2;
 const TEMPORARY: &str = ".tmp";
 
@@ -142,48 +143,98 @@ impl Desk {
     }
 
     fn write(&self, letters: Vec<Letter>) {
-        // Opened first: it is from here on that the file system keeps its errors for us.
-        let folder = File::open(&self.folder);
-        let mut drafts = Vec::with_capacity(letters.len());
-        for (place, letter) in letters.into_iter().enumerate() {
-            // The same mail may be there twice; each needs a draft of its own.
-            let temporary = self
-                .folder
-                .join(format!(".{}.{}.{place}{TEMPORARY}", letter.name, self.run));
-            match write(&temporary, &letter.bytes) {
-                Ok(file) => drafts.push(Draft {
-                    file,
-                    temporary,
-                    letter,
-                }),
-                Err(error) => give_up(&temporary, letter.answer, error),
-            }
-        }
-        let forced = folder.and_then(|folder| force(&folder, &drafts).map(|()| folder));
-        let mut named = Vec::with_capacity(drafts.len());
-        for Draft { temporary, letter, .. } in drafts {
-            let renamed = match &forced {
-                Ok(_) => fs::rename(&temporary, self.folder.join(&letter.name)),
-                Err(error) => Err(same(error)),
-            };
-            match renamed {
+        let mut named = Vec::with_capacity(letters.len());
+        let rest = self.write_together(letters, &mut named);
+        for letter in rest {
+            match self.write_one(&letter) {
                 Ok(()) => named.push(letter.answer),
-                Err(error) => give_up(&temporary, letter.answer, error),
+                Err(error) => answer(letter.answer, Err(error)),
             }
         }
-        // A rename is on disk when its folder is.
-        let forced = forced.and_then(|folder| folder.sync_all());
+        // A name is on disk when its folder is.
+        let forced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         for waiting in named {
-            answer(waiting, forced.as_ref().map_err(same).copied());
+            let same = forced
+                .as_ref()
+                .map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            answer(waiting, same.copied());
         }
+    }
+
+    /// Writes files that have no name, forces all of them to disk at once, and names them. Those with which that does not
+    /// work come back: there are too few for it to pay, the file system has no nameless files, or the mail is there already.
+    #[cfg(target_os = "linux")]
+    fn write_together(&self, letters: Vec<Letter>, named: &mut Vec<oneshot::Sender<io::Result<()>>>) -> Vec<Letter> {
+        if letters.len() <= FEW {
+            return letters;
+        }
+        let mut rest = Vec::new();
+        // Opened first: the file system keeps its errors for us from here on.
+        let Ok(folder) = File::open(&self.folder) else {
+            return letters;
+        };
+        let mut drafts = Vec::with_capacity(letters.len());
+        for letter in letters {
+            match nameless::write(&folder, &letter.bytes) {
+                Ok(file) => drafts.push((letter, file)),
+                Err(_) => rest.push(letter),
+            }
+        }
+        let forced = nameless::force_all(&folder);
+        for (letter, file) in drafts {
+            if forced.is_ok() && nameless::name(&file, &folder, &letter.name).is_ok() {
+                named.push(letter.answer);
+            } else {
+                rest.push(letter);
+            }
+        }
+        rest
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write_together(&self, letters: Vec<Letter>, _: &mut Vec<oneshot::Sender<io::Result<()>>>) -> Vec<Letter> {
+        letters
+    }
+
+    fn write_one(&self, letter: &Letter) -> io::Result<()> {
+        let temporary = self.folder.join(format!(".{}.{}{TEMPORARY}", letter.name, self.run));
+        let written = write_and_force(&temporary, &letter.bytes)
+            .and_then(|()| fs::rename(&temporary, self.folder.join(&letter.name)));
+        if written.is_err() {
+            // Best effort: the next start removes what is left.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
     }
 }
 
-/// A letter that is written down and not yet named.
-struct Draft {
-    file: File,
-    temporary: PathBuf,
-    letter: Letter,
+/// Files that have no name until they are on disk (`O_TMPFILE`, open(2)): whoever dies before leaves nothing behind.
+#[cfg(target_os = "linux")]
+mod nameless {
+    use std::fs::File;
+    use std::io::{self, Write as _};
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
+
+    pub(super) fn write(folder: &File, bytes: &[u8]) -> io::Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = File::from(openat(folder, ".", flags, Mode::from_raw_mode(0o666))?);
+        file.write_all(bytes)?;
+        Ok(file)
+    }
+
+    /// Forces everything on the folder's file system to disk. Linux tells, since 5.8, of every write that has failed since
+    /// `folder` was opened (syncfs(2)).
+    pub(super) fn force_all(folder: &File) -> io::Result<()> {
+        Ok(syncfs(folder)?)
+    }
+
+    /// Fails where the name is taken.
+    pub(super) fn name(file: &File, folder: &File, name: &str) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
 }
 
 /// Writes until nothing waits. When it dies, those who wait hear of it, and the next letter starts another.
@@ -220,31 +271,10 @@ impl Drop for Job {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
+fn write_and_force(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
     file.write_all(bytes)?;
-    Ok(file)
-}
-
-/// Forces what is written to disk: one file after the other, or, if there are more than a few, everything on their file
-/// system at once (Linux since 5.8 tells of every write that failed since `folder` was opened; syncfs(2)).
-fn force(folder: &File, drafts: &[Draft]) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    if drafts.len() > FEW {
-        return rustix::fs::syncfs(folder).map_err(io::Error::from);
-    }
-    let _ = folder;
-    drafts.iter().try_for_each(|draft| draft.file.sync_all())
-}
-
-/// Tells that a letter is not written. Best effort with its draft: the next start removes what is left.
-fn give_up(temporary: &Path, waiting: oneshot::Sender<io::Result<()>>, error: io::Error) {
-    let _ = fs::remove_file(temporary);
-    answer(waiting, Err(error));
-}
-
-fn same(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), error.to_string())
+    file.sync_all()
 }
 
 fn answer(waiting: oneshot::Sender<io::Result<()>>, outcome: io::Result<()>) {

@@ -5,6 +5,8 @@
 //! with the chain's name in front, so that a signature for another purpose is none here. The hash is SHA-256 over all
 //! of it; signatures are deterministic and checked strictly, so one content has one hash.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use contracts::{Amount, Asset};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
@@ -53,9 +55,26 @@ pub(super) fn is_address(text: &str) -> bool {
         .is_some_and(|(digest, sum)| hex::decode(digest).is_some() && checksum(digest) == sum)
 }
 
-/// Signs a transfer.
-pub(super) fn sign(keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
-    let key = SigningKey::from_bytes(keys.expose());
+/// Signs transfers. Keeps the key of the last one, because nearly all are the hot wallet's, and to make a key from its
+/// secret takes as long as to sign with it.
+#[derive(Clone, Default)]
+pub(super) struct Signer(Arc<Mutex<Option<SigningKey>>>);
+
+impl Signer {
+    pub(super) fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|last| last.as_bytes() != keys.expose()) {
+            *last = None;
+        }
+        let key = last
+            .get_or_insert_with(|| SigningKey::from_bytes(keys.expose()))
+            .clone();
+        drop(last);
+        sign(&key, draft, nonce)
+    }
+}
+
+fn sign(key: &SigningKey, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(key.verifying_key().as_bytes());
     put_text(&mut bytes, draft.to.as_str());
@@ -167,7 +186,7 @@ mod tests {
                 step: Step::Withdraw,
             },
         };
-        sign(&hot, &draft, 41)
+        Signer::default().sign(&hot, &draft, 41)
     }
 
     #[test]
