@@ -124,7 +124,7 @@ async fn booked(user: &User) -> BTreeSet<i64> {
     let statement = user.statement().await;
     statement
         .iter()
-        .filter_map(|line| line["origin"]["deposit"].as_i64())
+        .filter_map(|line| line["deposit_id"].as_i64())
         .collect()
 }
 
@@ -213,9 +213,9 @@ impl Account {
             *balance += moved.units();
             assert_eq!((*balance, moved.asset()), (after.units(), after.asset()), "{line}");
             assert!(*balance >= 0, "below zero: {line}");
-            let origin = line["origin"].as_object().expect("an origin").iter().next();
-            let (kind, number) = origin.expect("an origin");
-            let origin = (kind.clone(), number.as_i64().expect("a number"));
+            let kind = line["kind"].as_str().expect("a kind").to_owned();
+            let number = line[format!("{kind}_id")].as_i64().expect("a number");
+            let origin = (kind, number);
             let leg = line["leg"].as_str().expect("a leg").to_owned();
             if leg == "hold" {
                 self.holds.insert(origin.1, moved);
