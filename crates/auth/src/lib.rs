@@ -23,10 +23,10 @@ pub mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use contracts::{Clock, Entropy, ServiceName};
 use service_kit::http::RateLimit;
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use service_kit::shutdown::Shutdown;
 use storage::migrations::Migrations;
 
@@ -173,13 +173,13 @@ impl Service {
     }
 
     /// `POST /register`, `POST /login`, `GET /.well-known/jwks.json`. Fallbacks and guard are the listener's.
-    pub fn public_routes(&self) -> Router {
+    pub fn public_routes(&self) -> Routes {
         api::public(Arc::clone(&self.0), &self.0.rate_limit)
     }
 
     /// `GET /user/{user_id}` for `wallet` and operators, and the JWKS once more for `wallet`, whose listener verifies
     /// tokens and reaches nothing but internal addresses.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::internal(Arc::clone(&self.0), &self.0.internal_tokens)
     }
 

@@ -6,16 +6,16 @@ mod problems;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post};
-use axum::{Json, Router};
 use contracts::clients::{Opened, WalletBalances};
 use contracts::ledger::{MAX_LINKED, MAX_POSTINGS, Posting, PostingOutcome, StatementLine};
 use contracts::{Amount, Asset, ServiceName, UserId};
 use service_kit::extract::{EmptyBody, IDEMPOTENCY_REPLAYED, IdempotencyKey, JsonBody, Page, PageQuery, PathId};
-use service_kit::internal::{Allowed, Caller, allow};
+use service_kit::internal::{Allowed, Caller};
+use service_kit::openapi::{Routes, answers, routes};
 use service_kit::problem::{Problem, ProblemCode};
 
 use self::bodies::{AdjustBody, AdjustedBody, WalletBody};
@@ -43,19 +43,20 @@ const MOVERS: &[Allowed] = &[
     Allowed::Operator,
 ];
 
-pub(crate) fn routes(service: &Service) -> Router {
+pub(crate) fn routes(service: &Service) -> Routes {
     let tokens = Arc::clone(&service.parts.internal_tokens);
-    let for_wallet = Router::new()
-        .route("/wallet/{user_id}", post(open).merge(patch(adjust)))
-        .route("/wallet/{user_id}/transactions", get(list));
-    let for_movers = Router::new()
-        .route("/wallet/{user_id}", get(read))
-        .route("/transfers", post(book));
-    allow(for_wallet, &tokens, WALLET)
-        .merge(allow(for_movers, &tokens, MOVERS))
+    let for_wallet = Routes::new().with(routes!(open, adjust)).with(routes!(list));
+    let for_movers = Routes::new().with(routes!(read)).with(routes!(book));
+    for_wallet
+        .allowed(&tokens, WALLET)
+        .merge(for_movers.allowed(&tokens, MOVERS))
         .with_state(service.clone())
 }
 
+/// Open a wallet.
+#[utoipa::path(post, path = "/wallet/{user_id}", operation_id = "open_wallet",
+    request_body = Option<EmptyBody>,
+    responses((status = 201, description = "Opened, and empty.", body = WalletBody), answers::AlreadyExists))]
 async fn open(
     State(service): State<Service>,
     PathId(user): PathId<UserId>,
@@ -79,11 +80,18 @@ async fn open(
     }
 }
 
+/// Read a wallet.
+#[utoipa::path(get, path = "/wallet/{user_id}", operation_id = "read_wallet",
+    responses((status = 200, description = "The wallet.", body = WalletBody), answers::NotFound))]
 async fn read(State(service): State<Service>, PathId(user): PathId<UserId>) -> Result<Json<WalletBody>, Problem> {
     let wallet = read_wallet(service.ledger(), user).await.map_err(wallet_problem)?;
     Ok(Json(wallet.into()))
 }
 
+/// List a wallet's bookings, the newest first.
+#[utoipa::path(get, path = "/wallet/{user_id}/transactions", operation_id = "list_transactions",
+    params(PageQuery),
+    responses((status = 200, description = "A page.", body = Page<StatementLine>), answers::NotFound))]
 async fn list(
     State(service): State<Service>,
     PathId(user): PathId<UserId>,
@@ -95,6 +103,15 @@ async fn list(
     Ok(Json(Page::cut(lines, page.limit, |line| line.entry_id)))
 }
 
+/// Correct a wallet by hand.
+///
+/// Either amount may be left out or negative, not both left out. What a user has never falls below zero.
+#[utoipa::path(patch, path = "/wallet/{user_id}", operation_id = "adjust_wallet",
+    params(IdempotencyKey), request_body = AdjustBody,
+    responses(
+        (status = 200, description = "Corrected.", body = AdjustedBody),
+        answers::NotFound, answers::InsufficientFunds,
+    ))]
 async fn adjust(
     State(service): State<Service>,
     caller: Caller,
@@ -120,6 +137,13 @@ async fn adjust(
     Ok(response)
 }
 
+/// Book transfers.
+///
+/// At most 100 postings, each booked as a whole or not at all; an outcome each, in their order. A transfer's id names it
+/// for good: booked again with the same content it answers as the first time.
+#[utoipa::path(post, path = "/transfers", operation_id = "post_transfers",
+    request_body = Vec<Posting>,
+    responses((status = 200, description = "An outcome each.", body = Vec<PostingOutcome>)))]
 async fn book(
     State(service): State<Service>,
     caller: Caller,

@@ -16,11 +16,11 @@ pub mod use_cases;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::Router;
 use contracts::clients::{Balance, ClientError, Opened, WalletBalances};
 use contracts::ledger::{Posting, PostingOutcome, StatementLine};
 use contracts::{Clock, ServiceName, UserId};
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use storage::migrations::Migrations;
 
 use crate::domain::{Capital, Funding};
@@ -69,12 +69,12 @@ impl Service {
     }
 
     /// None: nothing of the ledger can be reached from outside.
-    pub fn public_routes(&self) -> Router {
-        Router::new()
+    pub fn public_routes(&self) -> Routes {
+        Routes::new()
     }
 
     /// The internal routes, each behind its table of callers. Fallbacks, limits and probes are the wiring's.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::routes(self)
     }
 

@@ -1,39 +1,48 @@
 //! The internal routes: commands to send crypto, one or many.
 
+mod operators;
+
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use contracts::clients::{BcGateway, MAX_COMMANDS, Submission, WithdrawCommand};
 use contracts::money::DecimalText;
-use contracts::{Asset, OrderId, ServiceName, UserId};
+use contracts::{Asset, OrderId, PositiveDecimal, ServiceName, UserId};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use service_kit::extract::{BATCH_BODY_LIMIT, IDEMPOTENCY_REPLAYED, JsonBody, PathId};
-use service_kit::internal::{Allowed, InternalTokens, allow};
+use service_kit::internal::{Allowed, InternalTokens};
+use service_kit::openapi::{Routes, answers, routes};
+use service_kit::outcome::{Accepted, Outcome};
 use service_kit::problem::{Problem, ProblemCode};
+use utoipa::ToSchema;
 
 /// Who may send crypto around.
 const CALLERS: &[Allowed] = &[Allowed::Service(ServiceName::Wallet), Allowed::Operator];
 
+/// Who may speak for an operator.
+const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet)];
+
 /// `POST /withdraw/{user_id}`, and `POST /withdraw` for many.
-pub(crate) fn internal_routes(gateway: Arc<dyn BcGateway>, tokens: &Arc<InternalTokens>) -> Router {
-    let routes = Router::new()
-        .route("/withdraw/{user_id}", post(withdraw))
-        .route("/withdraw", post(withdraw_many))
-        .with_state(gateway);
-    allow(routes, tokens, CALLERS)
+pub(crate) fn internal_routes(gateway: Arc<dyn BcGateway>, tokens: &Arc<InternalTokens>) -> Routes {
+    Routes::new()
+        .with(routes!(withdraw))
+        .with(routes!(withdraw_many))
+        .allowed(tokens, CALLERS)
+        .merge(operators::routes().allowed(tokens, WALLET))
+        .with_state(gateway)
 }
 
 /// From the wallet of the path to the acquirer's; with `compensate`, undo that.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"acquirer_user_id": 2, "order_id": 1, "crypto_amount": 3})))]
 struct Withdrawal {
     acquirer_user_id: UserId,
     order_id: OrderId,
+    #[schema(value_type = PositiveDecimal)]
     crypto_amount: DecimalText,
     #[serde(default)]
     compensate: bool,
@@ -41,12 +50,14 @@ struct Withdrawal {
 }
 
 /// As [`Withdrawal`], with the source in it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"source_user_id": 1, "acquirer_user_id": 2, "order_id": 1, "crypto_amount": 3})))]
 struct SourcedWithdrawal {
     source_user_id: UserId,
     acquirer_user_id: UserId,
     order_id: OrderId,
+    #[schema(value_type = PositiveDecimal)]
     crypto_amount: DecimalText,
     #[serde(default)]
     compensate: bool,
@@ -70,8 +81,15 @@ impl SourcedWithdrawal {
     }
 }
 
-/// 202 when it is stored (before: with the header `Idempotency-Replayed`), 409 when the order's step is stored with other
-/// content, 422 when it makes no sense.
+/// Send crypto.
+///
+/// From the wallet of the path to the acquirer's; with `compensate`, undo that. The result comes as a message.
+#[utoipa::path(post, path = "/withdraw/{user_id}", operation_id = "withdraw", request_body = Withdrawal,
+    responses(
+        (status = 202, description = "On disk, now or before.", body = Accepted,
+            headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),
+        answers::Conflict,
+    ))]
 async fn withdraw(
     State(gateway): State<Arc<dyn BcGateway>>,
     PathId(source_user_id): PathId<UserId>,
@@ -94,7 +112,7 @@ async fn withdraw(
     };
     let submissions = gateway.submit(vec![item.command("")?]).await?;
     let replayed = outcome(submissions.into_iter().next(), "")?;
-    let mut response = (StatusCode::ACCEPTED, Json(accepted(order_id))).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(Accepted::new(order_id))).into_response();
     if replayed {
         let replayed = HeaderValue::from_static("true");
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, replayed);
@@ -102,7 +120,9 @@ async fn withdraw(
     Ok(response)
 }
 
-/// 202 with an outcome for each, in their order: what the single form would have answered, `order_id` included.
+/// Send crypto for many orders, 1 to 100.
+#[utoipa::path(post, path = "/withdraw", operation_id = "withdraw_all", request_body = Vec<SourcedWithdrawal>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Outcome>)))]
 async fn withdraw_many(
     State(gateway): State<Arc<dyn BcGateway>>,
     body: JsonBody<Vec<SourcedWithdrawal>, BATCH_BODY_LIMIT>,
@@ -127,16 +147,9 @@ async fn withdraw_many(
     let mut outcomes = Vec::with_capacity(items.len());
     for (at, (item, command)) in items.iter().zip(commands).enumerate() {
         let outcome = command.and_then(|_| outcome(submissions.next(), &format!("/{at}")));
-        outcomes.push(match outcome {
-            Ok(_) => accepted(item.order_id),
-            Err(problem) => problem.with_extension("order_id", item.order_id.get()).to_json(),
-        });
+        outcomes.push(Outcome::new(item.order_id, outcome.err()));
     }
     Ok((StatusCode::ACCEPTED, Json(outcomes)).into_response())
-}
-
-fn accepted(order_id: OrderId) -> Value {
-    json!({"order_id": order_id, "status": "accepted"})
 }
 
 /// Whether an accepted command had been accepted before. `at` is the command's JSON pointer.

@@ -26,15 +26,15 @@ mod worker;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use contracts::clients::{Balance, BcGateway};
 use contracts::{Clock, Entropy, ServiceName, UserId};
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use thiserror::Error;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
@@ -55,6 +55,8 @@ pub fn migrations() -> Migrations {
         .then("transfers", include_str!("../migrations/sqlite/0001_transfers.sql"))
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("operators", OPERATORS_SCHEMA)
+        .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
 }
 
@@ -186,22 +188,24 @@ impl Service {
             limit: dependencies.settings.call_timeout,
             metrics: Arc::clone(&metrics),
         });
-        let desk = SigningDesk::new(
+        let desk = Arc::new(SigningDesk::new(
             Arc::clone(&chain),
             dependencies.custody.clone(),
             Arc::clone(&dependencies.transfers),
             Arc::clone(&dependencies.clock),
-        );
+        ));
         let lane = Arc::new(OnceLock::new());
         let gateway = Submit {
             store: Arc::clone(&dependencies.commands),
             clock: Arc::clone(&dependencies.clock),
             lane: Arc::clone(&lane),
+            chain: Arc::clone(&chain),
+            desk: Arc::clone(&desk),
         };
         Self(Arc::new(Parts {
             dependencies,
             chain,
-            desk: Arc::new(desk),
+            desk,
             gateway: Arc::new(gateway),
             lane,
             metrics,
@@ -219,12 +223,12 @@ impl Service {
     }
 
     /// No route of this service is public.
-    pub fn public_routes(&self) -> Router {
-        Router::new()
+    pub fn public_routes(&self) -> Routes {
+        Routes::new()
     }
 
     /// `POST /withdraw/{user_id}` and `POST /withdraw`, for wallet and operators.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::internal_routes(self.client(), &self.0.dependencies.internal_tokens)
     }
 

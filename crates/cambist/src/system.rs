@@ -3,6 +3,7 @@
 //! One room decides which adapter stands behind which port; `up` and the tests differ in what they hand in (the
 //! outside world, the clock, the randomness) and in nothing else.
 
+mod documents;
 mod listeners;
 mod metrics;
 mod outside;
@@ -14,11 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use axum::Router;
 use bc_gateway::Custody;
-use contracts::{Clock, Entropy};
+use contracts::{Clock, Entropy, ServiceName};
 use service_kit::internal::InternalTokens;
 use service_kit::metrics::HttpMetrics;
+use service_kit::openapi::Routes;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use storage::commands::CommandStore;
@@ -124,6 +125,7 @@ pub struct System {
     wallet: wallet::Service,
     commands: [Arc<dyn CommandStore>; 3],
     committed: Committed,
+    letters: Letters,
     clock: Arc<dyn Clock>,
     http: HttpMetrics,
     queues: Arc<LocalTransport>,
@@ -135,6 +137,14 @@ struct Committed {
     bc_gateway: OutboxRows,
     notification: OutboxRows,
     wallet: OutboxRows,
+}
+
+/// The routes of the services' dead letters.
+struct Letters {
+    exchanger: Routes,
+    bc_gateway: Routes,
+    notification: Routes,
+    wallet: Routes,
 }
 
 impl System {
@@ -170,7 +180,7 @@ impl System {
         let exchanger = wiring.exchanger(&balance, venue);
         let bc_gateway = wiring.bc_gateway(&balance, chain, custody);
         let notification = wiring.notification(mailer)?;
-        let (wallet, wallet_rows) = wiring.wallet(wiring::Neighbours {
+        let (wallet, wallet_rows, wallet_letters) = wiring.wallet(wiring::Neighbours {
             auth: auth.client(),
             balance: balance.client(),
             exchanger: exchanger.service.client(),
@@ -185,6 +195,12 @@ impl System {
                 notification: notification.rows,
                 wallet: wallet_rows,
             },
+            letters: Letters {
+                exchanger: exchanger.letters,
+                bc_gateway: bc_gateway.letters,
+                notification: notification.letters,
+                wallet: wallet_letters,
+            },
             auth,
             balance,
             exchanger: exchanger.service,
@@ -197,14 +213,6 @@ impl System {
             http: HttpMetrics::default(),
             queues,
         })
-    }
-
-    /// What it shows to Prometheus, all of it.
-    #[must_use]
-    pub fn metrics(&self) -> Registry {
-        let mut registry = Registry::new();
-        self.http.register(&mut registry);
-        registry
     }
 
     /// Takes up what an earlier run left, starts workers and dispatchers, and listens, until `shutdown`. Then workers and
@@ -227,7 +235,8 @@ impl System {
         // Bound before anything runs: a second process on the same ports ends without having done a thing.
         let sockets = listeners::bind(&self.settings).await?;
 
-        let scrape = self.metrics().into_scrape(Arc::clone(&self.clock));
+        // While all of it is there.
+        let metrics = self.metrics();
         let work = Shutdown::new();
         self.auth.start(&work);
         self.exchanger.start_dispatcher(self.committed.exchanger, &work);
@@ -239,19 +248,30 @@ impl System {
         self.wallet.start_dispatcher(self.committed.wallet, &work);
         self.wallet.start_worker(&work);
 
-        let public = Router::new()
-            .merge(self.auth.public_routes())
-            .merge(self.wallet.public_routes());
-        let internal = Router::new()
-            .nest("/auth", self.auth.internal_routes())
-            .nest("/balance", self.balance.internal_routes())
-            .nest("/exchanger", self.exchanger.internal_routes())
-            .nest("/bc_gateway", self.bc_gateway.internal_routes())
-            .nest("/notification", self.notification.internal_routes())
-            .nest("/wallet", self.wallet.internal_routes());
+        let public = self.auth.public_routes().merge(self.wallet.public_routes());
+        let internal = Routes::new()
+            .nest(ServiceName::Auth, self.auth.internal_routes())
+            .nest(ServiceName::Balance, self.balance.internal_routes())
+            .nest(
+                ServiceName::Exchanger,
+                self.exchanger.internal_routes().merge(self.letters.exchanger),
+            )
+            .nest(
+                ServiceName::BcGateway,
+                self.bc_gateway.internal_routes().merge(self.letters.bc_gateway),
+            )
+            .nest(
+                ServiceName::Notification,
+                self.notification.internal_routes().merge(self.letters.notification),
+            )
+            .nest(
+                ServiceName::Wallet,
+                self.wallet.internal_routes().merge(self.letters.wallet),
+            );
         let seen = listeners::Seen {
             checks: readiness::checks(&self.database),
-            scrape,
+            attention: readiness::attention(&self.database),
+            scrape: metrics.into_scrape(Arc::clone(&self.clock)),
             http: self.http,
         };
         let (listening, served) = listeners::serve_on(sockets, &self.settings, public, internal, seen, shutdown);

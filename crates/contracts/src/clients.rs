@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 pub use auth::{Auth, Jwk, Jwks, User};
 pub use balance::{Balance, Opened, WalletBalances};
@@ -39,7 +40,7 @@ pub enum ClientError {
 }
 
 /// What became of a submitted command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Submission {
     /// Stored, now or before, and will come to its end by itself; its result arrives as a message.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::{Amount, DepositId, OrderId, UserId};
 
@@ -140,7 +141,7 @@ impl From<Owner> for String {
 }
 
 /// What a transfer belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// A leg of this order.
@@ -182,7 +183,7 @@ macro_rules! legs {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
         /// Which of its origin's bookings a transfer is. Unique within the origin, so that (origin, leg) names a
         /// transfer for good: whoever books it again, books the same one.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Leg { $($(#[$doc])* $name,)* }
 
@@ -259,7 +260,7 @@ impl fmt::Display for Leg {
 }
 
 /// A transfer's name: what it is for. Never random and never a hash of the content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransferId {
     /// What it belongs to.
@@ -270,7 +271,7 @@ pub struct TransferId {
 
 /// A movement of `amount` (positive) from `debit` to `credit`: the debited balance falls, the credited one
 /// rises by the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transfer {
     /// Its name; the same id with other content is refused.
@@ -281,17 +282,22 @@ pub struct Transfer {
     pub credit: Owner,
     /// How much, in atomic units of its asset; greater than zero.
     pub amount: Amount,
-    /// Why, for people; at most [`MAX_REASON`] bytes. Part of the content.
+    /// Why, for people; at most 200 bytes. Part of the content.
+    #[schema(max_length = 200)]
     pub reason: String,
     /// Who caused it: a service or `operator:<name>`; at most 64 bytes. Part of the content.
+    #[schema(max_length = 64)]
     pub actor: String,
 }
 
 /// Transfers that belong together: all are booked or none. One transfer is the case N = 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"transfers": [{"id": {"origin": {"order": 1}, "leg": "hold"}, "debit": "user:2",
+    "credit": "hot_wallet", "amount": {"amount": "30", "asset": "USD"}, "reason": "buy", "actor": "wallet"}]})))]
 pub struct Posting {
-    /// 1 … [`MAX_LINKED`] transfers.
+    /// 1 to 8 transfers.
+    #[schema(min_items = 1, max_items = 8)]
     pub transfers: Vec<Transfer>,
 }
 
@@ -306,8 +312,9 @@ impl Posting {
 }
 
 /// What became of a posting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
+#[schema(examples(json!({"outcome": "posted", "replayed": false})))]
 pub enum PostingOutcome {
     /// Booked, now or at an earlier call with the same content.
     Posted {
@@ -322,10 +329,10 @@ pub enum PostingOutcome {
 }
 
 /// Why a posting was not booked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Refusal {
-    /// An owner who must stay solvent would not. For a [`Leg::Hold`] this answer is recorded and final.
+    /// An owner who must stay solvent would not. For a `hold` this answer is recorded and final.
     #[error("{owner} has too little {asset}")]
     InsufficientFunds {
         /// Whose balance does not suffice.
@@ -355,9 +362,13 @@ pub enum Refusal {
 }
 
 /// One line of a wallet's statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({"entry_id": 7, "time": "2026-01-02T03:04:05Z", "origin": {"order": 1}, "leg": "hold",
+    "amount": {"amount": "-30", "asset": "USD"}, "counter_account": "hot_wallet",
+    "balance_after": {"amount": "570", "asset": "USD"}, "reason": "buy"})))]
 pub struct StatementLine {
     /// The line's number: ascending in the order of booking; the cursor of the list.
+    #[schema(minimum = 1)]
     pub entry_id: i64,
     /// When it was booked.
     pub time: Timestamp,

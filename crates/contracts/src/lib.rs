@@ -1,7 +1,7 @@
 //! What the services agree on.
 //!
-//! Ids, money, time, randomness, the language of the ledger, the messages on the queues and the ports
-//! through which services call each other. Nothing here does I/O: every crate may depend on this one, and
+//! Ids, money, time, randomness, the language of the ledger, the messages on the queues, the ports
+//! through which services call each other, and what is counted on the way. Nothing here does I/O: every crate may depend on this one, and
 //! this one depends on none of ours.
 
 pub mod clients;
@@ -9,11 +9,16 @@ pub mod email;
 pub mod ids;
 pub mod ledger;
 pub mod messages;
+pub mod metrics;
 pub mod money;
+pub mod operators;
 pub mod random;
 pub mod time;
+
+mod schema;
 
 pub use ids::{DepositId, OrderId, ServiceName, UserId};
 pub use money::{Amount, Asset, AssetKind, BasisPoints, Price, Rounding};
 pub use random::{Entropy, SeededEntropy, SystemEntropy};
+pub use schema::PositiveDecimal;
 pub use time::{Clock, ManualClock, SystemClock};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::{Amount, OrderId, Price};
 
@@ -54,7 +55,7 @@ impl fmt::Display for Queue {
 }
 
 /// A step of an order's saga. (order id, step) names a command for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Move what the order may cost to the hot wallet.
@@ -160,7 +161,7 @@ pub struct Message {
 }
 
 /// What came of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum StepResult {
     /// A trade that filled at least in part, and is booked.
@@ -184,7 +185,7 @@ pub enum StepResult {
 }
 
 /// A trade as it was booked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trade {
     /// Crypto bought or sold; greater than zero.
     pub filled: Amount,
@@ -199,7 +200,7 @@ pub struct Trade {
 }
 
 /// Why an order or a step failed; stable, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The user's balance did not cover the order.

@@ -3,20 +3,19 @@
 //! No answer here moves a saga: 202 says that the command is on disk, its result comes as a message.
 
 mod body;
+mod operators;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
 use contracts::clients::{ExchangeCommand, Exchanger, MAX_COMMANDS, Side, Submission};
 use contracts::{OrderId, ServiceName};
-use serde::Serialize;
-use serde_json::{Value, json};
 use service_kit::extract::{BATCH_BODY_LIMIT, IDEMPOTENCY_REPLAYED, JsonBody, PathId};
-use service_kit::internal::{Allowed, InternalTokens, allow};
+use service_kit::internal::{Allowed, InternalTokens};
+use service_kit::openapi::{Routes, answers, routes};
+use service_kit::outcome::{Accepted, Outcome};
 use service_kit::problem::{Problem, ProblemCode};
 
 use self::body::CommandBody;
@@ -24,19 +23,34 @@ use self::body::CommandBody;
 /// Who may trade: the sagas, and people who stand in for them.
 const CALLERS: &[Allowed] = &[Allowed::Service(ServiceName::Wallet), Allowed::Operator];
 
+/// Who may speak for an operator.
+const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet)];
+
 type Client = Arc<dyn Exchanger>;
 
 /// `POST /buy/{order_id}`, `POST /sell/{order_id}`, and `POST /buy`, `POST /sell` with an array.
-pub fn routes(client: Client, tokens: &Arc<InternalTokens>) -> Router {
-    let router = Router::new()
-        .route("/buy/{order_id}", post(buy))
-        .route("/sell/{order_id}", post(sell))
-        .route("/buy", post(buy_all))
-        .route("/sell", post(sell_all))
-        .with_state(client);
-    allow(router, tokens, CALLERS)
+pub fn routes(client: Client, tokens: &Arc<InternalTokens>) -> Routes {
+    let commands = Routes::new()
+        .with(routes!(buy))
+        .with(routes!(sell))
+        .with(routes!(buy_all))
+        .with(routes!(sell_all));
+    commands
+        .allowed(tokens, CALLERS)
+        .merge(operators::routes().allowed(tokens, WALLET))
+        .with_state(client)
 }
 
+/// Buy for an order, or undo a buy.
+///
+/// A buy is limited by `fiat_amount`, a sell and the undoing of a buy (`compensate`) by `crypto_amount`. The result comes as
+/// a message.
+#[utoipa::path(post, path = "/buy/{order_id}", operation_id = "buy", request_body = CommandBody,
+    responses(
+        (status = 202, description = "On disk, now or before.", body = Accepted,
+            headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),
+        answers::Conflict,
+    ))]
 async fn buy(
     State(client): State<Client>,
     PathId(order_id): PathId<OrderId>,
@@ -45,6 +59,16 @@ async fn buy(
     one(&client, Side::Buy, order_id, &body.value).await
 }
 
+/// Sell for an order.
+///
+/// A buy is limited by `fiat_amount`, a sell and the undoing of a buy (`compensate`) by `crypto_amount`. The result comes as
+/// a message.
+#[utoipa::path(post, path = "/sell/{order_id}", operation_id = "sell", request_body = CommandBody,
+    responses(
+        (status = 202, description = "On disk, now or before.", body = Accepted,
+            headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),
+        answers::Conflict,
+    ))]
 async fn sell(
     State(client): State<Client>,
     PathId(order_id): PathId<OrderId>,
@@ -53,6 +77,9 @@ async fn sell(
     one(&client, Side::Sell, order_id, &body.value).await
 }
 
+/// Buy for many orders, 1 to 100.
+#[utoipa::path(post, path = "/buy", operation_id = "buy_all", request_body = Vec<CommandBody>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Outcome>)))]
 async fn buy_all(
     State(client): State<Client>,
     body: JsonBody<Vec<CommandBody>, BATCH_BODY_LIMIT>,
@@ -60,25 +87,14 @@ async fn buy_all(
     all(&client, Side::Buy, &body.value).await
 }
 
+/// Sell for many orders, 1 to 100.
+#[utoipa::path(post, path = "/sell", operation_id = "sell_all", request_body = Vec<CommandBody>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Outcome>)))]
 async fn sell_all(
     State(client): State<Client>,
     body: JsonBody<Vec<CommandBody>, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {
     all(&client, Side::Sell, &body.value).await
-}
-
-/// What is said of an accepted command.
-#[derive(Debug, Serialize)]
-struct Accepted {
-    order_id: OrderId,
-    status: &'static str,
-}
-
-const fn accepted(order_id: OrderId) -> Accepted {
-    Accepted {
-        order_id,
-        status: "accepted",
-    }
 }
 
 /// The single form is the array's case N = 1.
@@ -89,7 +105,7 @@ async fn one(client: &Client, side: Side, order_id: OrderId, body: &CommandBody)
     let command = body.command(side)?;
     let submission = submit(client, vec![command]).await?.pop();
     let replayed = outcome(submission)?;
-    let mut response = (StatusCode::ACCEPTED, axum::Json(accepted(order_id))).into_response();
+    let mut response = (StatusCode::ACCEPTED, axum::Json(Accepted::new(order_id))).into_response();
     if replayed {
         let headers = response.headers_mut();
         headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
@@ -109,15 +125,13 @@ async fn all(client: &Client, side: Side, bodies: &[CommandBody]) -> Result<Resp
         .filter_map(|command| command.as_ref().ok().cloned())
         .collect();
     let mut submissions = submit(client, sound).await?.into_iter();
-    let outcomes: Vec<Value> = bodies
+    let outcomes: Vec<Outcome> = bodies
         .iter()
         .zip(commands)
-        .map(
-            |(body, command)| match command.and_then(|_| outcome(submissions.next())) {
-                Ok(_) => json!(accepted(body.order_id)),
-                Err(problem) => problem.with_extension("order_id", body.order_id.get()).to_json(),
-            },
-        )
+        .map(|(body, command)| {
+            let outcome = command.and_then(|_| outcome(submissions.next()));
+            Outcome::new(body.order_id, outcome.err())
+        })
         .collect();
     Ok((StatusCode::ACCEPTED, axum::Json(outcomes)).into_response())
 }

@@ -23,10 +23,10 @@ pub mod worker;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use contracts::clients::{Balance, Exchanger};
 use contracts::{Clock, Entropy};
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::outbox::OutboxStore;
@@ -129,8 +129,8 @@ impl Service {
     }
 
     /// No route of this service is for users.
-    pub fn public_routes(&self) -> Router {
-        Router::new()
+    pub fn public_routes(&self) -> Routes {
+        Routes::new()
     }
 
     /// What the worker does with one command; for simulations that run their own loop.
@@ -160,7 +160,7 @@ impl Service {
     }
 
     /// The internal routes, for wallet and operators. Fallbacks and guard are the listener's.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::routes(self.client(), &self.dependencies.internal_tokens)
     }
 }

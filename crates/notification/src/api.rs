@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
-use axum::routing::post;
-use axum::{Json, Router};
 use contracts::clients::{ClientError, MAX_COMMANDS, Submission};
 use contracts::{OrderId, ServiceName};
 use serde::{Deserialize, Serialize};
 use service_kit::extract::{IDEMPOTENCY_REPLAYED, JsonBody, OptionalJsonBody, PathId};
-use service_kit::internal::{Allowed, InternalTokens, allow};
+use service_kit::internal::{Allowed, InternalTokens};
+use service_kit::openapi::{Routes, answers, routes};
 use service_kit::problem::{Problem, ProblemCode};
+use utoipa::ToSchema;
 
 use crate::Parts;
 use crate::use_cases::{Outcome, Wish};
@@ -23,30 +24,43 @@ const BATCH_LIMIT: usize = 512 * 1024;
 /// One text of 4 KiB, whatever its escapes: six bytes for one at most.
 const SINGLE_LIMIT: usize = 32 * 1024;
 
-pub(crate) fn routes(parts: Arc<Parts>, tokens: &Arc<InternalTokens>) -> Router {
-    let routes = Router::new()
-        .route("/send/{order_id}", post(send_one))
-        .route("/send", post(send_many));
-    allow(routes, tokens, CALLERS).with_state(parts)
+pub(crate) fn routes(parts: Arc<Parts>, tokens: &Arc<InternalTokens>) -> Routes {
+    Routes::new()
+        .with(routes!(send_one))
+        .with(routes!(send_many))
+        .allowed(tokens, CALLERS)
+        .with_state(parts)
 }
 
-#[derive(Default, Deserialize)]
+/// What to send, and where to.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Letter, examples(json!({"email": "ada@example.com", "payload": "Your order 1 is completed."})))]
 struct SendBody {
+    /// The user's address unless said.
+    #[schema(max_length = 254)]
     email: Option<String>,
+    /// The text; the order's story unless said.
     payload: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// As a letter, with the order it is about.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OrderLetter, examples(json!({"order_id": 1, "email": "ada@example.com",
+    "payload": "Your order 1 is completed."})))]
 struct SendItem {
     order_id: OrderId,
+    /// The user's address unless said.
+    #[schema(max_length = 254)]
     email: Option<String>,
+    /// The text; the order's story unless said.
     payload: Option<String>,
 }
 
 /// An outcome, next to the order it is about.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sent, examples(json!({"order_id": 1, "outcome": "accepted", "replayed": false})))]
 struct Answer {
     order_id: OrderId,
     #[serde(flatten)]
@@ -55,6 +69,16 @@ struct Answer {
 
 type Accepted = (StatusCode, Option<[(HeaderName, &'static str); 1]>, Json<Answer>);
 
+/// Send a message about an order.
+///
+/// It goes out once, however often it is asked for.
+#[utoipa::path(post, path = "/send/{order_id}", operation_id = "send",
+    request_body = Option<SendBody>,
+    responses(
+        (status = 202, description = "On disk; it goes out by itself.", body = Answer,
+            headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),
+        answers::Conflict,
+    ))]
 async fn send_one(
     State(parts): State<Arc<Parts>>,
     PathId(order_id): PathId<OrderId>,
@@ -84,6 +108,10 @@ async fn send_one(
     }
 }
 
+/// Send messages about orders, at most 100.
+#[utoipa::path(post, path = "/send", operation_id = "send_all",
+    request_body = Vec<SendItem>,
+    responses((status = 200, description = "An outcome each, in their order.", body = Vec<Answer>)))]
 async fn send_many(
     State(parts): State<Arc<Parts>>,
     JsonBody { value: items, .. }: JsonBody<Vec<SendItem>, BATCH_LIMIT>,

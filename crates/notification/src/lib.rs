@@ -23,15 +23,15 @@ mod worker;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use contracts::{Clock, Entropy, ServiceName};
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use service_kit::shutdown::Shutdown;
 use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::{OutboxRow, OutboxStore};
-use storage::sqlite::{COMMANDS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use tokio::sync::mpsc;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
@@ -47,6 +47,8 @@ pub fn migrations() -> Migrations {
     Migrations::new(ServiceName::Notification)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("operators", OPERATORS_SCHEMA)
+        .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
 }
 
@@ -169,12 +171,12 @@ impl Service {
     }
 
     /// No route of this service is for users.
-    pub fn public_routes(&self) -> Router {
-        Router::new()
+    pub fn public_routes(&self) -> Routes {
+        Routes::new()
     }
 
     /// `POST /send/{order_id}` and `POST /send`, for `wallet` and operators. Fallbacks and guard are the listener's.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::routes(Arc::clone(&self.0), &self.0.internal_tokens)
     }
 

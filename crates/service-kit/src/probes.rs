@@ -3,17 +3,20 @@
 //! They need no token and say little: which check fails, not why; why is in the log. They are merged beside the
 //! guarded routes, so that a full service is busy, not dead.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
 use async_trait::async_trait;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Json;
+use axum::extract::State;
 use futures::future::join_all;
-use serde_json::json;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::openapi::{Routes, routes};
 
 /// How long one check may take. Probes have short patience themselves.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,6 +31,27 @@ pub trait Check: Send + Sync {
     async fn check(&self) -> Result<(), String>;
 }
 
+/// Something that waits for a person. Nothing is wrong with the process for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Concern {
+    /// What waits: `stuck orders`, `dead letters of wallet`.
+    pub what: String,
+    /// How many of it.
+    pub count: u64,
+    /// The command that helps: `cambist ops sagas --state stuck`.
+    pub help: String,
+}
+
+/// Knows what waits for a person.
+#[async_trait]
+pub trait Attention: Send + Sync {
+    /// All of it, and nothing that nobody has to do anything about. Reads only; given up after two seconds.
+    ///
+    /// # Errors
+    /// Why it cannot be known, for the log.
+    async fn concerns(&self) -> Result<Vec<Concern>, String>;
+}
+
 /// The probes of one process.
 #[derive(Clone)]
 pub struct Probes(Arc<Parts>);
@@ -36,6 +60,7 @@ struct Parts {
     version: &'static str,
     stopping: CancellationToken,
     checks: Vec<(&'static str, Arc<dyn Check>)>,
+    attention: Option<Arc<dyn Attention>>,
 }
 
 impl Probes {
@@ -50,54 +75,46 @@ impl Probes {
             version,
             stopping,
             checks,
+            attention: None,
+        }))
+    }
+
+    /// The same probes, whose `/health` also says what waits for a person, and which command helps.
+    #[must_use]
+    pub fn with_attention(self, attention: Arc<dyn Attention>) -> Self {
+        let Parts {
+            version,
+            stopping,
+            checks,
+            attention: _,
+        } = &*self.0;
+        Self(Arc::new(Parts {
+            version,
+            stopping: stopping.clone(),
+            checks: checks.clone(),
+            attention: Some(attention),
         }))
     }
 
     /// `/livez`, `/readyz` and `/health`.
-    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
-        let ready = self.clone();
-        Router::new()
-            .route("/livez", get(|| async { Json(json!({"status": "alive"})) }))
-            .route("/readyz", get(move || ready.readyz()))
-            .route("/health", get(move || self.health()))
+    pub fn into_routes(self) -> Routes {
+        Routes::new()
+            .with(routes!(livez))
+            .with(routes!(readyz))
+            .with(routes!(health))
+            .with_state(self)
     }
 
-    async fn readyz(self) -> Response {
-        if self.0.stopping.is_cancelled() {
-            return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "stopping"}))).into_response();
-        }
-        let failing: Vec<_> = self
-            .run()
-            .await
-            .into_iter()
-            .filter(|(_, sound)| !sound)
-            .map(|(name, _)| name)
-            .collect();
-        if failing.is_empty() {
-            Json(json!({"status": "ready"})).into_response()
-        } else {
-            let report = json!({"status": "not_ready", "failing": failing});
-            (StatusCode::SERVICE_UNAVAILABLE, Json(report)).into_response()
-        }
-    }
-
-    async fn health(self) -> Response {
-        let checks = self.run().await;
-        let sound = checks.iter().all(|(_, sound)| *sound);
-        let (status, word) = if sound {
-            (StatusCode::OK, "ok")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "failing")
+    /// What waits for a person; none where that cannot be known now.
+    async fn concerns(&self) -> Option<Vec<Concern>> {
+        let Some(attention) = &self.0.attention else {
+            return Some(Vec::new());
         };
-        let checks: serde_json::Map<_, _> = checks
-            .into_iter()
-            .map(|(name, sound)| (name.to_owned(), if sound { "ok" } else { "failing" }.into()))
-            .collect();
-        (
-            status,
-            Json(json!({"status": word, "version": self.0.version, "checks": checks})),
-        )
-            .into_response()
+        let outcome = tokio::time::timeout(CHECK_TIMEOUT, attention.concerns()).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())));
+        outcome
+            .inspect_err(|problem| tracing::warn!(problem, "what needs an operator cannot be told"))
+            .ok()
     }
 
     async fn run(&self) -> Vec<(&'static str, bool)> {
@@ -115,4 +132,95 @@ impl Probes {
         }))
         .await
     }
+}
+
+/// How a probe is answered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Probe, examples(json!({"status": "ready"})))]
+struct Answer {
+    /// `alive`; `ready`, `not_ready` or `stopping`.
+    #[schema(pattern = "^(alive|ready|not_ready|stopping)$")]
+    status: &'static str,
+    /// The checks that fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<&'static str>,
+}
+
+const fn answer(status: &'static str) -> Answer {
+    Answer {
+        status,
+        failing: Vec::new(),
+    }
+}
+
+/// The state of the process, check by check.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"status": "ok", "version": "0.1.0", "checks": {"database": "ok"}, "needs_operator": []})))]
+struct Health {
+    /// `ok` or `failing`.
+    #[schema(pattern = "^(ok|failing)$")]
+    status: &'static str,
+    /// The program's.
+    version: &'static str,
+    /// `ok` or `failing`, by name.
+    checks: BTreeMap<&'static str, &'static str>,
+    /// What waits for a person; `null` when that cannot be known now.
+    needs_operator: Option<Vec<Concern>>,
+}
+
+/// Restart me?
+///
+/// Answers as long as the process can answer at all; if it does not, restart it.
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "probes",
+    responses((status = 200, description = "No.", body = Answer)))]
+async fn livez() -> Json<Answer> {
+    Json(answer("alive"))
+}
+
+/// Send me requests?
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "probes", responses(
+    (status = 200, description = "Yes.", body = Answer),
+    (status = 503, description = "No: it is stopping, or something it needs does not answer.", body = Answer),
+))]
+async fn readyz(State(probes): State<Probes>) -> (StatusCode, Json<Answer>) {
+    if probes.0.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(answer("stopping")));
+    }
+    let checks = probes.run().await;
+    let failing: Vec<_> = checks
+        .into_iter()
+        .filter(|(_, sound)| !sound)
+        .map(|(name, _)| name)
+        .collect();
+    if failing.is_empty() {
+        return (StatusCode::OK, Json(answer("ready")));
+    }
+    let report = Answer {
+        status: "not_ready",
+        failing,
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(report))
+}
+
+/// How are you?
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "probes", responses(
+    (status = 200, description = "Every check is sound.", body = Health),
+    (status = 503, description = "One is not.", body = Health),
+))]
+async fn health(State(probes): State<Probes>) -> (StatusCode, Json<Health>) {
+    let word = |sound: bool| if sound { "ok" } else { "failing" };
+    let checks = probes.run().await;
+    let sound = checks.iter().all(|(_, sound)| *sound);
+    let status = if sound {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let report = Health {
+        status: word(sound),
+        version: probes.0.version,
+        checks: checks.into_iter().map(|(name, sound)| (name, word(sound))).collect(),
+        needs_operator: probes.concerns().await,
+    };
+    (status, Json(report))
 }

@@ -85,6 +85,12 @@ impl Api {
         &self.base
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.base
+    }
+
     /// A request to `path`, to be dressed and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))

@@ -4,24 +4,25 @@ mod bodies;
 mod csv;
 mod deposits;
 mod events;
+mod freezes;
 mod orders;
 mod problems;
+mod resolve;
 mod sagas;
+mod schema;
 mod transactions;
 mod wallets;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
-use service_kit::auth::protect;
 use service_kit::extract::{Fingerprint, IDEMPOTENCY_REPLAYED, IdempotencyKey};
-use service_kit::internal::{Allowed, allow};
-use service_kit::problem::Problem;
+use service_kit::internal::Allowed;
+use service_kit::openapi::{Routes, routes};
+use service_kit::problem::{Problem, ProblemCode};
 use std::time::Duration;
 
 use crate::ports::Idempotency;
@@ -32,29 +33,48 @@ use crate::use_cases::admit::Admission;
 const COME_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// The routes of users.
-pub(crate) fn public_routes(wallet: &Arc<Wallet>) -> Router {
+pub(crate) fn public_routes(wallet: &Arc<Wallet>) -> Routes {
     let verifier = &wallet.ports.verifier;
-    let orders = Router::new()
-        .route("/buy/{user_id}", post(orders::buy))
-        .route("/sell/{user_id}", post(orders::sell));
-    // Layers run from the last to the first: a full process does not even look at the token.
-    let orders = protect(orders, verifier).route_layer(from_fn_with_state(Arc::clone(&wallet.admission), admit));
-    let others = Router::new()
-        .route(
-            "/wallet/{user_id}",
-            get(wallets::read).post(wallets::open).patch(deposits::make),
-        )
-        .route("/wallet/{user_id}/transactions", get(transactions::list))
-        .route("/orders/{user_id}", get(orders::list))
-        .route("/orders/{user_id}/{order_id}", get(orders::read))
-        .route("/orders/{user_id}/{order_id}/events", get(events::follow));
-    protect(others, verifier).merge(orders).with_state(Arc::clone(wallet))
+    let orders = Routes::new().with(routes!(orders::buy)).with(routes!(orders::sell));
+    // Layers run from the last to the first: a full process does not even look at the token, and only who has the right
+    // one learns that they are frozen.
+    let orders = unless_frozen(orders, wallet)
+        .protected(verifier)
+        .layered(&[ProblemCode::Overloaded], |router| {
+            router.route_layer(from_fn_with_state(Arc::clone(&wallet.admission), admit))
+        });
+    let others = Routes::new()
+        .with(routes!(wallets::read, wallets::open, deposits::make))
+        .with(routes!(transactions::list))
+        .with(routes!(orders::list))
+        .with(routes!(orders::read))
+        .with(routes!(events::follow));
+    unless_frozen(others, wallet)
+        .protected(verifier)
+        .merge(orders)
+        .with_state(Arc::clone(wallet))
 }
 
 /// The routes of operators.
-pub(crate) fn internal_routes(wallet: &Arc<Wallet>) -> Router {
-    let sagas = Router::new().route("/sagas", get(sagas::list));
-    allow(sagas, &wallet.ports.internal_tokens, &[Allowed::Operator]).with_state(Arc::clone(wallet))
+pub(crate) fn internal_routes(wallet: &Arc<Wallet>) -> Routes {
+    Routes::new()
+        .with(routes!(sagas::list))
+        .with(routes!(resolve::read))
+        .with(routes!(resolve::retry))
+        .with(routes!(resolve::resolve))
+        .with(routes!(freezes::list))
+        .with(routes!(freezes::read, freezes::create))
+        .with(routes!(freezes::lift))
+        .with(routes!(deposits::book))
+        .allowed(&wallet.ports.internal_tokens, &[Allowed::Operator])
+        .with_state(Arc::clone(wallet))
+}
+
+/// Turns frozen users away, in one place for all of their routes.
+fn unless_frozen(routes: Routes<Arc<Wallet>>, wallet: &Arc<Wallet>) -> Routes<Arc<Wallet>> {
+    routes.layered(&[ProblemCode::UserFrozen], |router| {
+        router.route_layer(from_fn_with_state(Arc::clone(wallet), freezes::refuse_frozen))
+    })
 }
 
 /// Reserves a place for the order that the request may become, or turns it away unseen.

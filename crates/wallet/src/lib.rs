@@ -12,7 +12,8 @@
 //!
 //! Rooms: [`domain`] decides, `use_cases` are the verbs, [`ports`] what they need of a store, [`store`] supplies it,
 //! `worker` runs dispatcher, saga worker and sweep, `api` speaks HTTP. Queue: `saga_steps`, read by the saga worker.
-//! Routes: the public ones of a user's wallet and orders; internally `GET /sagas`, for operators.
+//! Routes: the public ones of a user's wallet and orders; internally, for operators: `/sagas` (list, look, retry, resolve),
+//! `/freezes` and `/deposits`.
 
 mod api;
 pub mod domain;
@@ -26,18 +27,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use contracts::clients::{Auth, Balance, BcGateway, Exchanger, Notification};
 use contracts::{Clock, Entropy, ServiceName};
 use service_kit::auth::TokenVerifier;
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::{OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
-use crate::ports::{DepositStore, OrderStore};
+use crate::ports::{DepositStore, FreezeStore, OrderStore};
 use crate::use_cases::Wallet;
 
 /// The SQLite migrations, in order.
@@ -47,10 +48,9 @@ pub fn migrations() -> Migrations {
         .then("orders", include_str!("../migrations/sqlite/0001_orders.sql"))
         .then("outbox", OUTBOX_SCHEMA)
         .then("outbox times", OUTBOX_TIMES)
-        .then(
-            "cheaper checks",
-            include_str!("../migrations/sqlite/0006_cheaper_checks.sql"),
-        )
+        .then("promises", include_str!("../migrations/sqlite/0004_promises.sql"))
+        .then("operators", OPERATORS_SCHEMA)
+        .then("cheaper checks", include_str!("../migrations/sqlite/0006_cheaper_checks.sql"))
 }
 
 /// Who books deposits.
@@ -142,6 +142,8 @@ pub struct Dependencies {
     pub orders: Arc<dyn OrderStore>,
     /// Deposits: the same.
     pub deposits: Arc<dyn DepositStore>,
+    /// Who is frozen: the same.
+    pub freezes: Arc<dyn FreezeStore>,
     /// The outbox through which both send their effects.
     pub outbox: Arc<dyn OutboxStore>,
     /// Who has which address.
@@ -187,12 +189,12 @@ impl Service {
     }
 
     /// The public routes, behind admission and tokens. Fallbacks, limits and probes are the wiring's.
-    pub fn public_routes(&self) -> Router {
+    pub fn public_routes(&self) -> Routes {
         api::public_routes(&self.wallet)
     }
 
     /// The internal routes, for operators. Fallbacks, limits and probes are the wiring's.
-    pub fn internal_routes(&self) -> Router {
+    pub fn internal_routes(&self) -> Routes {
         api::internal_routes(&self.wallet)
     }
 

@@ -171,18 +171,18 @@ impl Given {
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         let request = Request::post(path).header("content-type", "application/json");
         let request = request.body(Body::from(body.to_string())).unwrap();
-        ask(self.service.public_routes(), request).await
+        ask(self.service.public_routes().into(), request).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        ask(self.service.public_routes(), request).await
+        ask(self.service.public_routes().into(), request).await
     }
 
     pub(crate) async fn get_as(&self, caller: &str, path: &str) -> Answer {
         let request = Request::get(path).header("authorization", format!("Bearer token-of-{caller}"));
         let request = request.body(Body::empty()).unwrap();
-        ask(self.service.internal_routes(), request).await
+        ask(self.service.internal_routes().into(), request).await
     }
 
     pub(crate) async fn register(&self, username: &str) -> Answer {

@@ -27,7 +27,7 @@ async fn nobody_else_does() {
     assert_eq!(given.get_as("exchanger", "/user/2").await.status, StatusCode::FORBIDDEN);
     assert_eq!(given.get_as("nobody", "/user/2").await.status, StatusCode::UNAUTHORIZED);
     let request = Request::get("/user/2").body(Body::empty()).unwrap();
-    let answer = ask(given.service.internal_routes(), request).await;
+    let answer = ask(given.service.internal_routes().into(), request).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     let answer = given.get("/user/2").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "not on the public listener");

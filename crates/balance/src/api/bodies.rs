@@ -7,12 +7,15 @@ use contracts::{Amount, Asset, AssetKind, UserId};
 use serde::{Deserialize, Serialize};
 use service_kit::internal::Caller;
 use service_kit::problem::Problem;
+use utoipa::ToSchema;
 
 use crate::domain::{Adjustment, RequestKey};
 use crate::use_cases::Corrected;
 
 /// A wallet: `crypto_amount` is its BTC, `fiat_amount` its USD; `balances` has every asset.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Wallet, examples(json!({"user_id": 2, "crypto_amount": 1.5, "fiat_amount": 585,
+    "balances": [{"amount": "1.5", "asset": "BTC"}, {"amount": "585", "asset": "USD"}]})))]
 pub(super) struct WalletBody {
     user_id: UserId,
     crypto_amount: JsonNumber,
@@ -36,8 +39,11 @@ impl From<WalletBalances> for WalletBody {
 }
 
 /// A corrected wallet, as it was right after the correction.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdjustedWallet, examples(json!({"adjustment_id": 1, "user_id": 2, "crypto_amount": 1.5, "fiat_amount": 585,
+    "balances": [{"amount": "1.5", "asset": "BTC"}, {"amount": "585", "asset": "USD"}]})))]
 pub(super) struct AdjustedBody {
+    #[schema(minimum = 1)]
     adjustment_id: i64,
     user_id: UserId,
     crypto_amount: JsonNumber,
@@ -64,13 +70,18 @@ impl From<Corrected> for AdjustedBody {
 }
 
 /// A correction: either amount may be left out or negative.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Adjustment, examples(json!({"fiat_amount": -0.5, "reason": "a deposit that was booked by mistake"})))]
 pub(super) struct AdjustBody {
     crypto_amount: Option<DecimalText>,
     fiat_amount: Option<DecimalText>,
+    /// Why; not blank, at most 200 bytes.
+    #[schema(min_length = 1, max_length = 200)]
     reason: String,
+    /// Of `crypto_amount`; BTC unless said.
     asset: Option<Asset>,
+    /// Of `fiat_amount`; USD unless said.
     currency: Option<Asset>,
 }
 

@@ -59,7 +59,7 @@ fn api_of(ledger: Arc<dyn LedgerStore>, given: Option<Given>) -> Api {
     });
     let routes = service(ledger, InternalTokens::try_new(tokens).unwrap()).internal_routes();
     Api {
-        router: with_fallbacks(routes),
+        router: with_fallbacks(routes.into()),
         _given: given,
     }
 }

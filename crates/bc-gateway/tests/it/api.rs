@@ -28,7 +28,7 @@ fn routes(world: &World) -> Router {
         internal_tokens: Arc::new(tokens),
         ..world.dependencies()
     };
-    Service::new(dependencies).internal_routes()
+    Service::new(dependencies).internal_routes().into()
 }
 
 async fn post(routes: &Router, token: &str, path: &str, body: &Value) -> (StatusCode, Value, bool) {

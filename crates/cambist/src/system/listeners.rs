@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::Router;
 use service_kit::http::{RequestLimits, ServeLimits, guard, serve};
 use service_kit::metrics::{HttpMetrics, Scrape};
-use service_kit::probes::{Check, Probes};
+use service_kit::openapi::{Routes, publish};
+use service_kit::probes::{Attention, Check, Probes};
 use service_kit::problem::with_fallbacks;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use super::documents::{INTERNAL, PUBLIC};
 
 /// Where a running system listens.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,7 @@ async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> 
 /// What supervisors see beside the internal routes.
 pub(super) struct Seen {
     pub(super) checks: Vec<(&'static str, Arc<dyn Check>)>,
+    pub(super) attention: Arc<dyn Attention>,
     pub(super) http: HttpMetrics,
     pub(super) scrape: Scrape,
 }
@@ -60,19 +63,25 @@ pub(super) struct Seen {
 pub(super) fn serve_on(
     sockets: Sockets,
     settings: &Settings,
-    public: Router,
-    internal: Router,
+    public: Routes,
+    internal: Routes,
     seen: Seen,
     shutdown: &Shutdown,
 ) -> (Listening, CancellationToken) {
     let limits = RequestLimits::from(settings);
-    let Seen { checks, http, scrape } = seen;
-    let probes = Probes::new(env!("CARGO_PKG_VERSION"), shutdown.token(), checks);
+    let Seen {
+        checks,
+        attention,
+        http,
+        scrape,
+    } = seen;
+    let probes = Probes::new(env!("CARGO_PKG_VERSION"), shutdown.token(), checks).with_attention(attention);
+    let (public, _) = publish(PUBLIC, public, Routes::new());
     let public = guard(with_fallbacks(public), limits, &http.public);
     // Probes and metrics stay outside the guard: a full process is busy, not dead, and must be seen to be full.
-    let internal = guard(with_fallbacks(internal), limits, &http.internal)
-        .merge(probes.into_router())
-        .merge(scrape.into_router());
+    let beside = probes.into_routes().merge(scrape.into_routes());
+    let (internal, beside) = publish(INTERNAL, internal, beside);
+    let internal = guard(with_fallbacks(internal), limits, &http.internal).merge(beside);
     let served = CancellationToken::new();
     // Cancels when the last of them has ended, however it did.
     let serving = Arc::new(served.clone().drop_guard());

@@ -11,9 +11,11 @@ use notification::ports::Mailer;
 use service_kit::auth::TokenVerifier;
 use service_kit::http::RateLimit;
 use service_kit::internal::InternalTokens;
+use service_kit::openapi::Routes;
+use service_kit::operators::dead_letter_routes;
 use service_kit::settings::Settings;
 use storage::commands::CommandStore;
-use storage::sqlite::{Database, OutboxRows, SqliteOutbox};
+use storage::sqlite::{Database, OutboxRows, SqliteCommands, SqliteLetters, SqliteOutbox};
 use transport::queue::Transport;
 
 use super::translate;
@@ -33,6 +35,8 @@ pub(super) struct Wired<S> {
     pub(super) service: S,
     pub(super) commands: Arc<dyn CommandStore>,
     pub(super) rows: OutboxRows,
+    /// The routes of its dead letters.
+    pub(super) letters: Routes,
 }
 
 /// Whom the wallet calls.
@@ -45,6 +49,12 @@ pub(super) struct Neighbours {
 }
 
 impl Wiring {
+    /// The routes of a service's dead letters, which go back to `outbox` or to one of its `commands`.
+    fn letters(&self, service: ServiceName, outbox: SqliteOutbox, commands: Option<SqliteCommands>) -> Routes {
+        let letters = SqliteLetters::new(service, self.database.clone(), outbox, commands);
+        dead_letter_routes(Arc::new(letters), Arc::clone(&self.clock), &self.tokens)
+    }
+
     fn capacity(&self) -> usize {
         self.settings.queue_capacity.get()
     }
@@ -78,6 +88,11 @@ impl Wiring {
         let times = translate::command_times(&self.settings);
         let (stores, rows) =
             exchanger::store::sqlite::SqliteExchanger::new(self.database.clone(), times, self.capacity());
+        let letters = self.letters(
+            ServiceName::Exchanger,
+            stores.outbox.clone(),
+            Some(stores.commands.clone()),
+        );
         let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
         let service = exchanger::Service::new(exchanger::Dependencies {
             commands: Arc::clone(&commands),
@@ -95,6 +110,7 @@ impl Wiring {
             service,
             commands,
             rows,
+            letters,
         }
     }
 
@@ -107,6 +123,11 @@ impl Wiring {
         let times = translate::command_times(&self.settings);
         let (stores, rows) =
             bc_gateway::store::sqlite::SqliteBcGateway::new(self.database.clone(), times, self.capacity());
+        let letters = self.letters(
+            ServiceName::BcGateway,
+            stores.outbox.clone(),
+            Some(stores.commands.clone()),
+        );
         let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
         let service = bc_gateway::Service::new(bc_gateway::Dependencies {
             commands: Arc::clone(&commands),
@@ -125,6 +146,7 @@ impl Wiring {
             service,
             commands,
             rows,
+            letters,
         }
     }
 
@@ -132,6 +154,11 @@ impl Wiring {
         let times = translate::command_times(&self.settings);
         let (stores, rows) =
             notification::store::sqlite::SqliteNotifications::new(self.database.clone(), times, self.capacity());
+        let letters = self.letters(
+            ServiceName::Notification,
+            stores.outbox.clone(),
+            Some(stores.commands.clone()),
+        );
         let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
         let service = notification::Service::new(notification::Dependencies {
             commands: Arc::clone(&commands),
@@ -147,11 +174,13 @@ impl Wiring {
             service,
             commands,
             rows,
+            letters,
         })
     }
 
-    pub(super) fn wallet(&self, neighbours: Neighbours) -> (wallet::Service, OutboxRows) {
+    pub(super) fn wallet(&self, neighbours: Neighbours) -> (wallet::Service, OutboxRows, Routes) {
         let (outbox, rows) = SqliteOutbox::new(ServiceName::Wallet, self.database.clone(), self.capacity());
+        let letters = self.letters(ServiceName::Wallet, outbox.clone(), None);
         let orders = wallet::store::sqlite::SqliteWallet::new(self.database.clone(), outbox.clone());
         let orders = Arc::new(orders);
         let Neighbours {
@@ -171,7 +200,8 @@ impl Wiring {
         );
         let service = wallet::Service::new(wallet::Dependencies {
             orders: orders.clone(),
-            deposits: orders,
+            deposits: orders.clone(),
+            freezes: orders,
             outbox: Arc::new(outbox),
             auth,
             balance,
@@ -185,6 +215,6 @@ impl Wiring {
             entropy: Arc::clone(&self.entropy),
             settings: translate::wallet(settings),
         });
-        (service, rows)
+        (service, rows, letters)
     }
 }

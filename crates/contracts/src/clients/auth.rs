@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ClientError;
 use crate::UserId;
 
 /// A user's data, without any credential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({"id": 2, "username": "ada", "first_name": "Ada", "last_name": "Lovelace",
+    "email": "ada@example.com"})))]
 pub struct User {
     /// Who.
     pub id: UserId,
@@ -22,7 +25,7 @@ pub struct User {
 }
 
 /// A public Ed25519 key as RFC 8037 writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Jwk {
     /// Always `OKP`.
     pub kty: String,
@@ -40,7 +43,9 @@ pub struct Jwk {
 }
 
 /// A set of public keys, RFC 7517.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "1",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})))]
 pub struct Jwks {
     /// At most a handful: the current one and those whose tokens are still valid.
     pub keys: Vec<Jwk>,

@@ -6,12 +6,15 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::{ClientError, Submission};
+use crate::messages::Step;
+use crate::operators::{Instruction, Retried, RulingOutcome, StepView, VenueRuling};
 use crate::{Amount, Asset, OrderId, UserId};
 
 /// Whether crypto is bought or sold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Fiat for crypto.
@@ -91,4 +94,15 @@ pub trait Exchanger: Send + Sync {
     /// Hands over commands, at most [`super::MAX_COMMANDS`]; `outcomes[i]` answers `commands[i]`. Idempotent by
     /// (order id, step); a finished command publishes its result again.
     async fn submit(&self, commands: Vec<ExchangeCommand>) -> Result<Vec<Submission>, ClientError>;
+
+    /// Records what an operator established about an attempt whose outcome is not known. The step goes on from it as if the
+    /// venue had answered so: fills are booked, and the result is published. Idempotent by attempt and verdict.
+    async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError>;
+
+    /// Tries [`Step::Exchange`] or [`Step::Reverse`] of an order again at once, because an operator wants so: a dead command
+    /// and a reversal that was refused are opened again. Harmless when nothing is wrong.
+    async fn retry(&self, order: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError>;
+
+    /// The step as it stands; `None` when it was never asked for.
+    async fn view(&self, order: OrderId, step: Step) -> Result<Option<StepView>, ClientError>;
 }

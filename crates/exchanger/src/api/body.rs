@@ -2,20 +2,25 @@
 
 use contracts::clients::{ExchangeCommand, Side};
 use contracts::money::DecimalText;
-use contracts::{Asset, OrderId, UserId};
+use contracts::{Asset, OrderId, PositiveDecimal, UserId};
 use serde::Deserialize;
 use service_kit::problem::Problem;
+use utoipa::ToSchema;
 
 /// `{"acquirer_user_id": 2, "order_id": 1, "fiat_amount": 30, "compensate": false}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TradeCommand, examples(json!({"acquirer_user_id": 2, "order_id": 1, "fiat_amount": 30})))]
 pub(super) struct CommandBody {
     acquirer_user_id: UserId,
     pub(super) order_id: OrderId,
     /// Of a sell: the quantity. Of a buy that is undone: what it had filled.
+    #[schema(value_type = Option<PositiveDecimal>)]
     crypto_amount: Option<DecimalText>,
     /// Of a buy: the ceiling on cost and fees.
+    #[schema(value_type = Option<PositiveDecimal>)]
     fiat_amount: Option<DecimalText>,
+    /// Whether the trade is to be undone.
     #[serde(default)]
     compensate: bool,
     #[serde(default = "default_asset")]

@@ -18,7 +18,7 @@ struct Answer {
 }
 
 fn router(scene: &Scene) -> Router {
-    with_fallbacks(scene.service.internal_routes())
+    with_fallbacks(scene.service.internal_routes().into())
 }
 
 async fn post_as(scene: &Scene, token: &str, path: &str, body: &str) -> Answer {

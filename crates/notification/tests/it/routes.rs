@@ -21,7 +21,7 @@ async fn post_as(given: &Given, caller: &str, path: &str, body: Option<Value>) -
         request = request.header("content-type", "application/json");
     }
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-    let routes = with_fallbacks(given.service.internal_routes());
+    let routes = with_fallbacks(given.service.internal_routes().into());
     let response = routes.oneshot(request.body(body).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -191,7 +191,7 @@ async fn only_wallet_and_operators_may_send_and_no_user_may() {
         let answer = post_as(&given, "nobody", path, Some(body.clone())).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         let request = Request::post(path).body(Body::empty()).unwrap();
-        let outside = with_fallbacks(given.service.public_routes())
+        let outside = with_fallbacks(given.service.public_routes().into())
             .oneshot(request)
             .await
             .unwrap();

@@ -4,6 +4,7 @@ use ::http::request::Parts;
 use axum::extract::{FromRequestParts, Query};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::{Problem, ProblemCode};
 
@@ -49,11 +50,13 @@ impl<'de> Deserialize<'de> for PageLimit {
 
 /// `?limit=20&cursor=17`: which page of a list is wanted. Other parameters are refused; a list that takes more has a
 /// type of its own with these two fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// How many items.
     #[serde(default)]
+    #[param(inline)]
     pub limit: PageLimit,
     /// The `next_cursor` of the page before; none for the first page.
     #[serde(default)]
@@ -61,11 +64,13 @@ pub struct PageQuery {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// At most as many as were wanted.
+    #[schema(max_items = 100)]
     pub items: Vec<T>,
     /// What to ask for next; `null` on the last page.
+    #[schema(required)]
     pub next_cursor: Option<i64>,
 }
 

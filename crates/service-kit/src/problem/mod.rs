@@ -4,6 +4,7 @@
 //! span of its request, and never returned; 401 carries `WWW-Authenticate`, 429 and 503 carry `Retry-After`.
 
 mod registry;
+mod schema;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use contracts::clients::ClientError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use registry::{ProblemCode, problems_markdown};
+pub use registry::{ProblemCode, answers, problems_markdown};
 
 /// The media type of problems.
 pub const PROBLEM_JSON: &str = "application/problem+json";

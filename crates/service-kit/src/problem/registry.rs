@@ -40,6 +40,27 @@ macro_rules! problems {
                 }
             }
         }
+
+        /// The problems as types, for what a route declares: `responses((status = 200, …), answers::NotFound)`.
+        pub mod answers {
+            use std::collections::BTreeMap;
+
+            use utoipa::IntoResponses;
+            use utoipa::openapi::{RefOr, Response};
+
+            $(
+                $(#[doc = $doc])+
+                #[derive(Debug, Clone, Copy)]
+                pub enum $variant {}
+
+                impl IntoResponses for $variant {
+                    fn responses() -> BTreeMap<String, RefOr<Response>> {
+                        let place = crate::openapi::mark(super::ProblemCode::$variant);
+                        BTreeMap::from([(place, RefOr::T(Response::default()))])
+                    }
+                }
+            )+
+        }
     };
 }
 
@@ -81,6 +102,9 @@ problems! {
     /// What is here cannot be had in any of the media types that the `Accept` header names.
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "Not available in that media type",
         "Send an `Accept` header with one of the media types in `detail`, or none.";
+    /// The rest of the body did not arrive in time. Nothing was done; the connection is closed.
+    SlowBody = "slow_body", REQUEST_TIMEOUT, "The body took too long to arrive",
+        "Send it at once, on a new connection.";
     /// What should be created exists already; it was not changed.
     AlreadyExists = "already_exists", CONFLICT, "It exists already",
         "Use the one that exists, or choose another name.";

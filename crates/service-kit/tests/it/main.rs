@@ -9,6 +9,7 @@ mod bodies;
 mod internal_callers;
 mod limits;
 mod listener;
+mod openapi;
 mod pages_and_keys;
 mod probes;
 mod problems;

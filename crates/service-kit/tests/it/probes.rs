@@ -36,7 +36,7 @@ async fn server(probes: Probes) -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let router = guard(Router::new(), wide().0, &Arc::default()).merge(probes.into_router());
+    let router = guard(Router::new(), wide().0, &Arc::default()).merge(Router::from(probes.into_routes()));
     let ended = tokio::spawn(serve(listener, router, wide().1, stop.clone()));
     Server { address, stop, ended }
 }

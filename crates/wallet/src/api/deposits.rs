@@ -1,4 +1,4 @@
-//! `PATCH /wallet/{user_id}`: a deposit of fiat.
+//! Deposits of fiat: `PATCH /wallet/{user_id}` by users, `POST /deposits/{user_id}` by operators.
 
 use std::sync::Arc;
 
@@ -6,20 +6,37 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use contracts::Asset;
+use contracts::{Asset, UserId};
 use service_kit::auth::AuthenticatedUser;
-use service_kit::extract::{IdempotencyKey, JsonBody};
+use service_kit::extract::{IdempotencyKey, JsonBody, PathId};
+use service_kit::internal::Caller;
+use service_kit::openapi::answers;
+use service_kit::operators::instruction;
 use service_kit::problem::{Problem, ProblemCode};
 
-use super::bodies::{DepositBody, DepositedBody, reference};
+use super::bodies::{BookDepositBody, DepositBody, DepositedBody, reference};
 use super::{idempotency, problems, replayed_header};
 use crate::Deposits;
-use crate::domain::DepositStatus;
 use crate::domain::deposit::deposit_amount;
+use crate::domain::{DepositStatus, InvalidTerms};
 use crate::use_cases::Wallet;
 use crate::use_cases::deposit::{MakeDeposit, deposit};
 
-/// 200 when it is booked; 202 when the ledger has not answered yet: it will be booked by itself.
+/// Deposit fiat.
+///
+/// Where users book their own deposits; elsewhere 403, and the operator books what arrives.
+#[utoipa::path(patch, path = "/wallet/{user_id}", operation_id = "deposit", tag = "wallet",
+    params(IdempotencyKey), request_body = DepositBody,
+    responses(
+        (status = 200, description = "Booked.", body = DepositedBody, links(
+            ("buy" = (operation_id = "buy", description = "Buy crypto with it.",
+                parameters(("user_id" = "$request.path.user_id")))),
+            ("read_wallet" = (operation_id = "read_wallet", description = "Look at it.",
+                parameters(("user_id" = "$request.path.user_id")))),
+        )),
+        (status = 202, description = "Stored; it is booked by itself in a moment.", body = DepositedBody),
+        answers::DepositsClosed, answers::NotFound, answers::Conflict,
+    ))]
 pub(super) async fn make(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user_id): AuthenticatedUser,
@@ -44,8 +61,53 @@ pub(super) async fn make(
         amount,
         reference: reference(client_reference).map_err(problems::invalid)?,
         idempotency: idempotency(key, body.fingerprint),
+        instruction: None,
     };
-    let made = deposit(&wallet, request).await.map_err(problems::deposit)?;
+    make_and_answer(&wallet, request).await
+}
+
+/// Book a payment that arrived.
+///
+/// Its reference names it: the same reference for the same user is the same payment, booked once.
+#[utoipa::path(post, path = "/deposits/{user_id}", operation_id = "book_deposit",
+    request_body = BookDepositBody,
+    responses(
+        (status = 200, description = "Booked.", body = DepositedBody),
+        (status = 202, description = "Stored; it is booked by itself in a moment.", body = DepositedBody),
+        answers::NotFound, answers::Conflict,
+    ))]
+pub(super) async fn book(
+    State(wallet): State<Arc<Wallet>>,
+    PathId(user_id): PathId<UserId>,
+    caller: Caller,
+    body: JsonBody<BookDepositBody>,
+) -> Result<Response, Problem> {
+    let BookDepositBody {
+        fiat_amount,
+        currency,
+        reference: name,
+        reason,
+    } = body.value;
+    if user_id == UserId::HOT_WALLET {
+        return Err(Problem::invalid(
+            "",
+            "the hot wallet is funded from the treasury, by corrections",
+        ));
+    }
+    let wrong = |error: InvalidTerms| Problem::invalid("/reference", error.detail);
+    let request = MakeDeposit {
+        user_id,
+        amount: deposit_amount(currency.unwrap_or(Asset::USD), &fiat_amount).map_err(problems::invalid)?,
+        reference: reference(Some(name)).map_err(wrong)?,
+        idempotency: None,
+        instruction: Some(instruction(&caller, "/reason", &reason)?),
+    };
+    make_and_answer(&wallet, request).await
+}
+
+/// A repetition tells how far the deposit is by now: 202 may become 200, and never the other way round.
+async fn make_and_answer(wallet: &Wallet, request: MakeDeposit) -> Result<Response, Problem> {
+    let made = deposit(wallet, request).await.map_err(problems::deposit)?;
     let status = match made.deposit.status {
         DepositStatus::Booked => StatusCode::OK,
         DepositStatus::Pending => StatusCode::ACCEPTED,

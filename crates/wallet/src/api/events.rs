@@ -22,7 +22,9 @@ use serde::Serialize;
 use service_kit::auth::{AuthenticatedUser, TokenExpiry};
 use service_kit::extract::{PathId, accepted};
 use service_kit::http::Closing;
+use service_kit::openapi::answers;
 use service_kit::problem::{Problem, ProblemCode};
+use utoipa::ToSchema;
 
 use super::bodies::PriceBody;
 use super::{COME_BACK_AFTER, problems};
@@ -41,7 +43,18 @@ const RETRY: Duration = Duration::from_secs(2);
 /// When a user who has too many streams open may try again.
 const ANOTHER_STREAM_AFTER: Duration = Duration::from_secs(5);
 
-/// `GET /orders/{user_id}/{order_id}/events`
+/// Follow an order live.
+///
+/// Its log as server-sent events: an event per entry, its number the `id`, what happened the `event`, the order as it was
+/// then the `data` (JSON); an event `end` when it has ended. Come back with `Last-Event-ID` for what follows.
+#[utoipa::path(get, path = "/orders/{user_id}/{order_id}/events", operation_id = "follow_order", tag = "orders",
+    params(("Last-Event-ID" = Option<i64>, Header, minimum = 0, description = "The `id` received last.")),
+    responses(
+        (status = 200, description = "The events; the schema is that of one.", content_type = "text/event-stream",
+            body = StreamEvent),
+        (status = 204, description = "It has ended, and all was told."),
+        answers::NotFound, answers::NotAcceptable, answers::MalformedHeader, answers::TooManyRequests,
+    ))]
 pub(super) async fn follow(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user): AuthenticatedUser,
@@ -121,6 +134,20 @@ fn event(order_id: OrderId, told: Told) -> Event {
     };
     // JSON has no line breaks, so it is one line of data.
     event.data(body.expect("a body of texts and numbers is always JSON"))
+}
+
+/// One event of the stream, as its lines say it; for the document.
+#[derive(Debug, ToSchema)]
+#[schema(examples(json!({"id": "2", "event": "held", "data": "{\"order_id\":1,\"seq\":2}"})))]
+#[expect(dead_code, reason = "events are written line by line; this says what they look like")]
+struct StreamEvent {
+    /// The entry's number; the event `end` has none.
+    #[schema(pattern = "^[1-9][0-9]*$")]
+    id: Option<String>,
+    /// What happened, or `end`.
+    event: String,
+    /// JSON: the order as it was then.
+    data: String,
 }
 
 /// An entry of the log, with the order as it was then. An event's `data`.

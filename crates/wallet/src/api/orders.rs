@@ -12,6 +12,7 @@ use contracts::{Asset, OrderId};
 use serde::Deserialize;
 use service_kit::auth::AuthenticatedUser;
 use service_kit::extract::{IdempotencyKey, JsonBody, Page, PageLimit, PageQuery, PathId, QueryParams};
+use service_kit::openapi::answers;
 use service_kit::problem::{Problem, ProblemCode};
 
 use super::bodies::{AcceptedBody, BuyBody, OrderBody, SellBody, reference};
@@ -24,7 +25,27 @@ use crate::use_cases::list_orders::{list_named, list_orders};
 use crate::use_cases::place_order::{PlaceOrder, place_order};
 use crate::use_cases::read_order::read_order;
 
-/// `POST /buy/{user_id}`
+/// Buy crypto.
+///
+/// Accepted orders come to an end by themselves: completed with what was filled and charged, or failed with the user
+/// exactly where they were. An order that is refused for lack of funds is listed as failed.
+#[utoipa::path(post, path = "/buy/{user_id}", operation_id = "buy", tag = "orders",
+    params(IdempotencyKey), request_body = BuyBody,
+    responses(
+        (status = 202, description = "Accepted.", body = AcceptedBody, links(
+            ("read_order" = (operation_id = "read_order", description = "How is it?",
+                parameters(("user_id" = "$request.path.user_id"), ("order_id" = "$response.body#/order_id")))),
+            ("follow_order" = (operation_id = "follow_order", description = "Tell me as it goes.",
+                parameters(("user_id" = "$request.path.user_id"), ("order_id" = "$response.body#/order_id")))),
+            ("list_orders" = (operation_id = "list_orders", description = "All orders.",
+                parameters(("user_id" = "$request.path.user_id")))),
+            ("list_transactions" = (operation_id = "list_transactions", description = "What was booked.",
+                parameters(("user_id" = "$request.path.user_id")))),
+            ("sell" = (operation_id = "sell", description = "Sell some of it.",
+                parameters(("user_id" = "$request.path.user_id")))),
+        )),
+        answers::NotFound, answers::Conflict, answers::InsufficientFunds,
+    ))]
 pub(super) async fn buy(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user_id): AuthenticatedUser,
@@ -44,7 +65,18 @@ pub(super) async fn buy(
     place_and_answer(&wallet, place, order(user_id, terms, client_reference, idempotency)).await
 }
 
-/// `POST /sell/{user_id}`
+/// Sell crypto.
+///
+/// As a buy.
+#[utoipa::path(post, path = "/sell/{user_id}", operation_id = "sell", tag = "orders",
+    params(IdempotencyKey), request_body = SellBody,
+    responses(
+        (status = 202, description = "Accepted.", body = AcceptedBody, links(
+            ("read_order" = (operation_id = "read_order", description = "How is it?",
+                parameters(("user_id" = "$request.path.user_id"), ("order_id" = "$response.body#/order_id")))),
+        )),
+        answers::NotFound, answers::Conflict, answers::InsufficientFunds,
+    ))]
 pub(super) async fn sell(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user_id): AuthenticatedUser,
@@ -65,16 +97,29 @@ pub(super) async fn sell(
 }
 
 /// Which orders: all, or the one of a client reference.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct OrdersQuery {
+    /// Only the order of this name.
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
+    )]
     client_reference: Option<String>,
+    /// How many items.
     #[serde(default)]
+    #[param(inline)]
     limit: PageLimit,
+    /// The `next_cursor` of the page before; none for the first page.
     cursor: Option<i64>,
 }
 
-/// `GET /orders/{user_id}`
+/// List the orders, the newest first.
+#[utoipa::path(get, path = "/orders/{user_id}", operation_id = "list_orders", tag = "orders",
+    params(OrdersQuery),
+    responses((status = 200, description = "A page.", body = Page<OrderBody>)))]
 pub(super) async fn list(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user): AuthenticatedUser,
@@ -94,7 +139,9 @@ pub(super) async fn list(
     Ok(Json(page.map(OrderBody::from)))
 }
 
-/// `GET /orders/{user_id}/{order_id}`
+/// Read an order with its log.
+#[utoipa::path(get, path = "/orders/{user_id}/{order_id}", operation_id = "read_order", tag = "orders",
+    responses((status = 200, description = "The order.", body = OrderBody), answers::NotFound))]
 pub(super) async fn read(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user): AuthenticatedUser,

@@ -18,23 +18,35 @@ use crate::use_cases::Wallet;
 use crate::use_cases::list_sagas::list_sagas;
 
 /// Which sagas: a state by its name, `stuck` for all that are stuck; a least age in seconds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SagasQuery {
+    /// A state by its name, or `stuck` for all that are stuck.
+    #[param(
+        pattern = "^(created|exchanging|withdrawing|reversing|releasing|stuck(_(exchanging|withdrawing|reversing|releasing))?)$"
+    )]
     state: Option<String>,
-    min_age_seconds: Option<u64>,
+    /// Only those that were placed at least so many seconds ago.
+    #[param(minimum = 0, maximum = 4_294_967_295_i64)]
+    min_age_seconds: Option<u32>,
+    /// How many items.
     #[serde(default)]
+    #[param(inline)]
     limit: PageLimit,
+    /// The `next_cursor` of the page before; none for the first page.
     cursor: Option<i64>,
 }
 
-/// `GET /sagas`
+/// List the sagas that are not at their end, the oldest first.
+#[utoipa::path(get, path = "/sagas", operation_id = "list_sagas", params(SagasQuery),
+    responses((status = 200, description = "A page.", body = Page<SagaBody>)))]
 pub(super) async fn list(
     State(wallet): State<Arc<Wallet>>,
     QueryParams(query): QueryParams<SagasQuery>,
 ) -> Result<Json<Page<SagaBody>>, Problem> {
     let state = query.state.as_deref().map(state).transpose()?;
-    let created_until = query.min_age_seconds.map(|age| earlier(wallet.now(), age));
+    let created_until = query.min_age_seconds.map(|age| earlier(wallet.now(), age.into()));
     let filter = SagaFilter { state, created_until };
     let page = PageQuery {
         limit: query.limit,

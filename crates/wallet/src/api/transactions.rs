@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use service_kit::auth::AuthenticatedUser;
 use service_kit::extract::{Page, PageQuery, accepted};
+use service_kit::openapi::answers;
 use service_kit::problem::Problem;
 
 use super::{csv, problems};
@@ -24,7 +25,17 @@ use crate::use_cases::read_transactions::read_transactions;
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 
-/// `GET /wallet/{user_id}/transactions`
+/// Read the statement, the newest booking first.
+///
+/// As JSON, or as CSV with `Accept: text/csv`. The header `Link` names the next page.
+#[utoipa::path(get, path = "/wallet/{user_id}/transactions", operation_id = "list_transactions", tag = "wallet",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page.",
+            content((Page<TransactionBody> = "application/json"), (String = "text/csv")),
+            headers(("Link" = Option<String>, description = "`rel=\"next\"`: the next page (RFC 8288), if there is one."))),
+        answers::NotFound, answers::NotAcceptable,
+    ))]
 pub(super) async fn list(
     State(wallet): State<Arc<Wallet>>,
     AuthenticatedUser(user): AuthenticatedUser,
@@ -57,14 +68,22 @@ fn next_page(page: &Page<TransactionBody>, query: PageQuery) -> Option<(HeaderNa
 }
 
 /// A booking in a user's statement.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Transaction, examples(json!({"entry_id": 7, "time": "2026-01-02T03:04:05Z", "kind": "order", "order_id": 1,
+    "deposit_id": null, "adjustment_id": null, "leg": "hold", "amount": {"amount": "-30", "asset": "USD"},
+    "counter_account": "hot_wallet", "balance_after": {"amount": "570", "asset": "USD"}, "reason": "buy"})))]
 pub(super) struct TransactionBody {
+    #[schema(minimum = 1)]
     pub(super) entry_id: i64,
     pub(super) time: Timestamp,
     /// What it belongs to: `order`, `deposit`, `adjustment` (a correction by an operator), or `funding`.
+    #[schema(pattern = "^(order|deposit|adjustment|funding)$")]
     pub(super) kind: &'static str,
+    #[schema(required)]
     pub(super) order_id: Option<OrderId>,
+    #[schema(required)]
     pub(super) deposit_id: Option<DepositId>,
+    #[schema(required)]
     pub(super) adjustment_id: Option<i64>,
     pub(super) leg: Leg,
     /// Negative when money left.

@@ -4,11 +4,12 @@ use contracts::money::DecimalText;
 use contracts::{Amount, Asset, AssetKind, DepositId, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::order::{InvalidTerms, positive};
 
 /// How far a deposit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DepositStatus {
     /// Stored; the ledger has not answered yet.

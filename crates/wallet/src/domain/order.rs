@@ -10,6 +10,7 @@ use contracts::{Amount, Asset, AssetKind, OrderId, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::saga::Saga;
 
@@ -18,7 +19,7 @@ use super::saga::Saga;
 pub const MAX_UNITS: i128 = 10_i128.pow(30);
 
 /// What was agreed when the order was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Terms {
     /// Whether crypto is bought or sold.
     pub side: Side,
@@ -252,7 +253,7 @@ impl From<OrderState> for String {
 }
 
 /// What a user is told about an order's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// Not at its end.

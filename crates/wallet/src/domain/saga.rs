@@ -5,7 +5,7 @@
 //!
 //! | state | accepts | next |
 //! |---|---|---|
-//! | created | held · refused | exchanging · failed |
+//! | created | held · refused · promised | exchanging · failed · created |
 //! | exchanging | traded · failed | withdrawing (buy), completed (sell) · releasing |
 //! | withdrawing | done · failed | completed · reversing |
 //! | reversing | done · refused | releasing · stuck |
@@ -20,6 +20,7 @@ use contracts::clients::Side;
 use contracts::messages::{FailureCode, Step, Trade};
 use contracts::{Amount, Asset};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::order::{OrderState, Stage, Terms};
 
@@ -41,6 +42,8 @@ pub struct Saga {
     pub state: OrderState,
     /// Whether the hold was booked. An order that failed without was refused at the hold.
     pub held: bool,
+    /// Whether its user was told that it is accepted before the hold was decided.
+    pub promised: bool,
     /// What was traded, once it is.
     pub trade: Option<Trade>,
     /// The chain's hash of the withdrawal, once it is done.
@@ -60,6 +63,7 @@ impl Saga {
             terms,
             state: OrderState::Created,
             held: false,
+            promised: false,
             trade: None,
             transaction: None,
             refusals: 0,
@@ -71,6 +75,13 @@ impl Saga {
     #[must_use]
     pub fn refused_at_hold(&self) -> bool {
         self.state == OrderState::Failed && !self.held
+    }
+
+    /// Whether it was refused to its user's face: at the hold, before anything was promised. Such an order is answered
+    /// 423, whenever it is asked for again, and no message is sent about it.
+    #[must_use]
+    pub fn refused_at_once(&self) -> bool {
+        self.refused_at_hold() && !self.promised
     }
 
     /// What a release gives back: the hold less what the trade gave back already, or all of the hold where there was no
@@ -126,7 +137,7 @@ pub enum Effect {
 }
 
 /// What is said to have happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     /// The order was accepted; the first entry of every log, and of nothing else.
@@ -136,6 +147,8 @@ pub enum Fact {
         /// What was agreed.
         terms: Terms,
     },
+    /// The user is told that the order is accepted, as its hold takes too long to wait for.
+    Promised,
     /// The hold is booked.
     Held,
     /// The user's balance does not cover the hold; that answer is final.
@@ -184,7 +197,7 @@ impl Fact {
     pub const fn step(&self) -> Option<Step> {
         match self {
             Self::Placed { .. } => None,
-            Self::Held | Self::HoldRefused => Some(Step::Hold),
+            Self::Promised | Self::Held | Self::HoldRefused => Some(Step::Hold),
             Self::Exchanged { .. } | Self::ExchangeFailed { .. } => Some(Step::Exchange),
             Self::Withdrawn { .. } | Self::WithdrawFailed { .. } => Some(Step::Withdraw),
             Self::Reversed | Self::ReverseRefused { .. } => Some(Step::Reverse),
@@ -235,6 +248,8 @@ pub enum Why {
     NotThisStep,
     /// What it tells is known: the order is stuck for it.
     AlreadyStuck,
+    /// What it tells is known: the order was promised before.
+    AlreadyPromised,
     /// It tells of a trade that cannot be this order's. The exchanger is wrong, and an operator has to look.
     Contradiction,
     /// The order follows a definition that this program does not have.
@@ -260,6 +275,11 @@ fn decide(saga: &Saga, fact: &Fact) -> Result<Moved, Why> {
     let next = saga.clone();
     let Some(stage) = saga.state.stage() else {
         return match fact {
+            Fact::Promised if next.promised => Err(Why::AlreadyPromised),
+            Fact::Promised => Ok(Moved {
+                saga: Saga { promised: true, ..next },
+                effects: Vec::new(),
+            }),
             Fact::Held => Ok(enter(Saga { held: true, ..next }, OrderState::Exchanging)),
             Fact::HoldRefused => Ok(enter(failing(next, FailureCode::InsufficientFunds), OrderState::Failed)),
             Fact::Placed { .. }
@@ -290,15 +310,15 @@ fn decide(saga: &Saga, fact: &Fact) -> Result<Moved, Why> {
         (Fact::ReverseRefused { .. } | Fact::Unresolved { .. }, _) => stuck(next, stage),
         (Fact::Released, _) => Ok(enter(next, OrderState::Failed)),
         (Fact::ReleaseRefused, _) => release_refused(next),
-        (Fact::Placed { .. } | Fact::Held | Fact::HoldRefused, _) => Err(Why::NotThisStep),
+        (Fact::Placed { .. } | Fact::Promised | Fact::Held | Fact::HoldRefused, _) => Err(Why::NotThisStep),
     }
 }
 
 fn enter(saga: Saga, state: OrderState) -> Moved {
     let saga = Saga { state, ..saga };
     let effect = match state {
-        // Before the hold nothing was promised: the caller has the answer, or sees it in the list.
-        OrderState::Failed if !saga.held => None,
+        // Whom nothing was promised has the answer, or sees it in the list.
+        OrderState::Failed if !saga.held && !saga.promised => None,
         OrderState::Completed | OrderState::Failed => Some(Effect::Notify),
         OrderState::Stuck { .. } => Some(Effect::AlertOperator),
         OrderState::Created

@@ -4,6 +4,7 @@
 
 mod ledger;
 mod neighbours;
+mod rulings;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -130,6 +131,7 @@ impl World {
         let service = Service::new(Dependencies {
             orders: Arc::new(store.clone()),
             deposits: Arc::new(store.clone()),
+            freezes: Arc::new(store.clone()),
             outbox: Arc::new(outbox),
             auth: Arc::clone(&self.auth) as _,
             balance: Arc::clone(&self.ledger) as _,
@@ -145,8 +147,8 @@ impl World {
         });
         service.prepare().await.unwrap();
         self.process = Some(Process {
-            public: with_fallbacks(service.public_routes()),
-            internal: with_fallbacks(service.internal_routes()),
+            public: with_fallbacks(service.public_routes().into()),
+            internal: with_fallbacks(service.internal_routes().into()),
             store,
             rows: Some(rows),
             shutdown: Shutdown::new(),
@@ -221,6 +223,17 @@ impl World {
     pub(crate) async fn operator(&self, path: &str, token: &str) -> Answer {
         let request = Request::get(path).header("authorization", token).body(Body::empty());
         answer(self.process().internal.clone(), request.unwrap()).await
+    }
+
+    /// Anybody's request to the internal side.
+    pub(crate) async fn as_caller(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", token)
+            .header("content-type", "application/json");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        answer(self.process().internal.clone(), request.body(body).unwrap()).await
     }
 
     /// A user 2 with a wallet and 600 USD.
