@@ -34,6 +34,7 @@ fn program(folder: &TempDir) -> Program {
         .with("CAMBIST_VENUE_TIMEOUT", "300ms")
         .with("CAMBIST_VENUE_ENGINE_TIMEOUT", "50ms")
         .with("CAMBIST_VENUE_SKEW", "50ms")
+        .with("CAMBIST_CHAIN_TIMEOUT", "500ms")
         .with("CAMBIST_COMMAND_LEASE", "3s")
 }
 
