@@ -11,4 +11,5 @@ pub mod customers;
 mod letters;
 pub mod process;
 pub mod reckoning;
+mod scene;
 pub mod system;

@@ -24,6 +24,8 @@ pub struct Program {
     pub folder: PathBuf,
     /// Settings, by the names of their environment variables.
     pub environment: Vec<(String, String)>,
+    /// Flags of `up`.
+    pub flags: Vec<String>,
 }
 
 impl Program {
@@ -42,7 +44,15 @@ impl Program {
             environment: environment
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .to_vec(),
+            flags: Vec::new(),
         }
+    }
+
+    /// The same with these flags whenever it is told to come up.
+    #[must_use]
+    pub fn with_flags<'a>(mut self, flags: impl IntoIterator<Item = &'a str>) -> Self {
+        self.flags.extend(flags.into_iter().map(str::to_owned));
+        self
     }
 
     /// The same with one setting more.
@@ -85,6 +95,7 @@ impl Program {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file());
         let child = self
             .command(&["up"])
+            .args(&self.flags)
             .stdout(Stdio::piped())
             .stderr(log.expect("a file for the log can be made"))
             .spawn()

@@ -14,18 +14,19 @@ use bc_gateway::ports::Chain as _;
 use cambist::audit::{Report, audit};
 use cambist::system::{Listening, Outside, Parts, System, establish_hot_wallet, open_database};
 use contracts::ledger::Owner;
-use contracts::{Amount, Asset, Clock, Entropy, ServiceName, SystemClock, SystemEntropy, UserId};
+use contracts::{Amount, Asset, Entropy, ServiceName, SystemEntropy, UserId};
 use exchanger::ports::VenueName;
-use exchanger::venue::simulated::{Conduct, Execution, Market, ScriptedManners as VenueManners, SimulatedVenue};
+use exchanger::venue::simulated::{Conduct, Execution, ScriptedManners as VenueManners, SimulatedVenue};
 use http::Method;
 use notification::mailer::EmlMailer;
 use service_kit::internal::{Caller, InternalTokens};
-use service_kit::settings::{Gathered, Secret, Settings};
+use service_kit::settings::Secret;
 use service_kit::shutdown::Shutdown;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Answer, Api};
+pub use crate::scene::Scene;
 
 /// The token with which tests call the internal listener.
 pub const OPERATOR_TOKEN: &str = "a-token-that-only-tests-know";
@@ -37,75 +38,6 @@ pub fn service_token(service: ServiceName) -> String {
 }
 
 const SEED: &[u8] = b"a seed that only tests know, of 32 bytes or more";
-
-/// What a test may set before it starts the system.
-#[derive(Debug, Clone)]
-pub struct Scene {
-    settings: Vec<(String, String)>,
-    market: Market,
-}
-
-impl Default for Scene {
-    fn default() -> Self {
-        let settings = [
-            ("listen", "127.0.0.1:0"),
-            ("internal_listen", "127.0.0.1:0"),
-            ("deposits", "self"),
-            ("requests_per_minute", "0"),
-            ("sweep_interval", "50ms"),
-            // A busy machine must not change what happens: whoever waits for a decision waits until it is taken.
-            ("hold_wait", "9s"),
-        ];
-        Self {
-            settings: settings
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec(),
-            market: Market::default(),
-        }
-    }
-}
-
-impl Scene {
-    /// One setting otherwise, by its name in `cambist.toml`.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.settings.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// An order at the venue lives for less than a second, so that proof of its absence comes soon.
-    #[must_use]
-    pub fn with_short_orders(self) -> Self {
-        self.with("venue_expiry", "800ms")
-            .with("venue_timeout", "300ms")
-            .with("venue_engine_timeout", "50ms")
-            .with("venue_skew", "50ms")
-            .with("chain_timeout", "500ms")
-            .with("command_lease", "3s")
-    }
-
-    /// Half a second of silence outside is enough for an order to be stuck.
-    #[must_use]
-    pub fn with_little_patience(self) -> Self {
-        self.with("stuck_after", "500ms")
-    }
-
-    /// Another price, spread or fee at the venue.
-    #[must_use]
-    pub fn with_market(mut self, market: Market) -> Self {
-        self.market = market;
-        self
-    }
-
-    /// Starts the system in a folder of its own.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub async fn start(self) -> TestSystem {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        TestSystem::start_in(self, folder).await
-    }
-}
 
 /// A running system.
 pub struct TestSystem {
@@ -137,9 +69,9 @@ impl TestSystem {
         Scene::default().start().await
     }
 
-    async fn start_in(scene: Scene, folder: TempDir) -> Self {
-        let settings = settings(&scene, &folder);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub(crate) async fn start_in(scene: Scene, folder: TempDir) -> Self {
+        let settings = scene.settings(folder.path());
+        let clock = scene.clock();
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let custody = custody();
         let venue_manners = Arc::new(VenueManners::new(Conduct::Fill));
@@ -208,6 +140,14 @@ impl TestSystem {
     /// # Panics
     /// When it does not stop or start.
     pub async fn restart(self) -> Self {
+        self.stop().await.start().await
+    }
+
+    /// Stops cleanly.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub async fn stop(self) -> Stopped {
         let Self {
             scene,
             running,
@@ -220,7 +160,7 @@ impl TestSystem {
         let ended = running.0.wait(Duration::from_secs(10)).await;
         ended.expect("a clean end");
         drop((venue, chain));
-        Self::start_in(scene, folder).await
+        Stopped { scene, folder }
     }
 
     /// Where everything it keeps lies.
@@ -240,8 +180,20 @@ impl TestSystem {
     /// # Panics
     /// When there is no answer.
     pub async fn operator(&self, method: Method, path: &str, body: Option<&str>) -> Answer {
+        self.ask(OPERATOR_TOKEN, method, path, body).await
+    }
+
+    /// Asks the internal side, as another service would.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn service(&self, caller: ServiceName, path: &str, body: &str) -> Answer {
+        self.ask(&service_token(caller), Method::POST, path, Some(body)).await
+    }
+
+    async fn ask(&self, token: &str, method: Method, path: &str, body: Option<&str>) -> Answer {
         let internal = Api::new(self.internal.clone());
-        let mut request = internal.request(method, path).bearer_auth(OPERATOR_TOKEN);
+        let mut request = internal.request(method, path).bearer_auth(token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_owned());
         }
@@ -367,6 +319,28 @@ impl TestSystem {
     }
 }
 
+/// A system that has stopped, and its data.
+pub struct Stopped {
+    scene: Scene,
+    folder: TempDir,
+}
+
+impl Stopped {
+    /// The books, orders and commands, for whoever wants to change them while nobody looks.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("cambist.db")
+    }
+
+    /// Starts again on the same data.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(self) -> TestSystem {
+        TestSystem::start_in(self.scene, self.folder).await
+    }
+}
+
 /// Ends the system's tasks when the test does.
 struct EndWithTest(Shutdown);
 
@@ -374,15 +348,6 @@ impl Drop for EndWithTest {
     fn drop(&mut self) {
         self.0.request();
     }
-}
-
-fn settings(scene: &Scene, folder: &TempDir) -> Settings {
-    let path = folder.path().to_str().expect("a folder with a plain name");
-    let flags = [("data_dir".to_owned(), path.to_owned())]
-        .into_iter()
-        .chain(scene.settings.iter().cloned());
-    let loaded = Gathered::new().with_flags(flags).and_then(Gathered::load);
-    loaded.unwrap_or_else(|error| panic!("{error}")).settings
 }
 
 fn internal_tokens() -> InternalTokens {

@@ -7,6 +7,7 @@
 
 mod audit;
 mod bench;
+mod complaints;
 mod crash;
 mod ending;
 mod idempotency;

@@ -27,9 +27,9 @@ use test_kit::api::{User, placed};
 use test_kit::system::TestSystem;
 
 /// The path of a buy that met nothing unusual.
-const BOUGHT: &[&str] = &["created", "exchanging", "withdrawing", "completed"];
+pub(crate) const BOUGHT: &[&str] = &["created", "exchanging", "withdrawing", "completed"];
 /// The path of a sell that met nothing unusual.
-const SOLD: &[&str] = &["created", "exchanging", "completed"];
+pub(crate) const SOLD: &[&str] = &["created", "exchanging", "completed"];
 /// The path of an order for which nothing was traded.
 const NOT_TRADED: &[&str] = &["created", "exchanging", "releasing", "failed"];
 /// The path of a buy whose crypto could not be sent.
@@ -58,12 +58,12 @@ async fn buy_and_sell(user: &User) -> (i64, i64) {
     )
 }
 
-fn order(id: i64) -> OrderId {
+pub(crate) fn order(id: i64) -> OrderId {
     OrderId::try_new(id).unwrap()
 }
 
 /// The withdrawal of an order, as the chain's script names it.
-fn withdrawal_of(id: i64) -> Purpose {
+pub(crate) fn withdrawal_of(id: i64) -> Purpose {
     Purpose::Order {
         order_id: order(id),
         step: Step::Withdraw,
