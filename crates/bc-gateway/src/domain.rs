@@ -4,5 +4,6 @@ pub mod custody;
 pub(crate) mod hex;
 pub mod movement;
 pub mod progress;
+pub mod ruling;
 pub mod sweep;
 pub mod transfer;

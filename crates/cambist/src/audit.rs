@@ -23,6 +23,7 @@ use rusqlite::Connection;
 use thiserror::Error;
 
 pub use self::attention::Attention;
+pub(crate) use self::attention::{WITH_COMMANDS, WITH_LETTERS};
 use self::hot_wallet::HotWallet;
 pub use self::report::{Finding, MAX_FINDINGS, OrderCounts, Report};
 

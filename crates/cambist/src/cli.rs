@@ -59,6 +59,7 @@ pub fn command() -> Command {
                 )
                 .arg(json()),
         )
+        .subcommand(crate::commands::ops::command())
         .subcommand(bench())
         .subcommand(
             Command::new("config").about("Show the settings in force and where each comes from, secrets masked").arg(json()),
@@ -121,7 +122,8 @@ fn demo() -> Command {
         .arg(fast)
 }
 
-fn json() -> Arg {
+/// The flag that asks for machine-readable output.
+pub(crate) fn json() -> Arg {
     Arg::new(JSON)
         .long(JSON)
         .action(ArgAction::SetTrue)

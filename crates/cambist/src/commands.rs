@@ -10,6 +10,7 @@ mod bench;
 mod config;
 mod demo;
 mod migrate;
+pub mod ops;
 mod up;
 
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         "up" => asynchronous(&loaded, up::run(&loaded)),
         "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
         "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
+        "ops" => ops::run(&loaded.settings, arguments),
         "bench" => bench::run(arguments, arguments.get_flag(JSON)),
         "config" => config::run(&loaded, arguments.get_flag(JSON)),
         unknown => bail!("there is no command {unknown}; try `cambist --help`"),

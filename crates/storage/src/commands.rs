@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::OrderId;
 use contracts::messages::{FailureCode, Step, StepResult};
+use contracts::operators::{Act, Instruction, Retried, RulingOutcome, StepView};
 use jiff::Timestamp;
 
 use crate::StoreError;
@@ -164,6 +165,145 @@ pub struct Record {
     pub result: Option<StepResult>,
 }
 
+/// A command with all that a person may want to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The command.
+    pub record: Record,
+    /// How many times it was postponed.
+    pub tries: u32,
+    /// Why it was postponed last; none while a worker has it.
+    pub last_reason: Option<String>,
+    /// Since when an outside answer is missing.
+    pub answer_missing_since: Option<Timestamp>,
+    /// Whether the sagas were told that an outside answer is missing.
+    pub missing_reported: bool,
+    /// When it is due.
+    pub next_attempt_at: Timestamp,
+    /// What operators did to it, oldest first; at most [`MAX_ACTS`].
+    pub acts: Vec<Act>,
+}
+
+impl Standing {
+    /// What other services are told of it; `attempt` is what a ruling would be about.
+    #[must_use]
+    pub fn into_view(self, attempt: Option<String>) -> StepView {
+        let open = self.record.state == State::Open;
+        StepView {
+            step: self.record.key.step,
+            state: self.record.state.as_str().to_owned(),
+            attempt,
+            tries: self.tries,
+            last_reason: self.last_reason,
+            answer_missing_since: self.answer_missing_since,
+            next_attempt_at: open.then_some(self.next_attempt_at),
+            result: self.record.result,
+            acts: self.acts,
+        }
+    }
+
+    /// Whether its outcome is a person's to establish: it is dead, or the sagas were told that an outside answer is
+    /// missing. Before that, the answer may be on its way.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        match self.record.state {
+            State::Open => self.missing_reported,
+            State::Dead => true,
+            State::Done | State::Failed => false,
+        }
+    }
+}
+
+impl Amended {
+    /// What a caller hears of a retry. A retry is never refused.
+    #[must_use]
+    pub fn into_retried(&self) -> Retried {
+        match self {
+            Self::Reopened => Retried::Reopened,
+            Self::Ended | Self::Nudged | Self::Replayed | Self::Contradicted | Self::Refused { .. } => Retried::Nudged,
+            Self::Unknown => Retried::Unknown,
+        }
+    }
+
+    /// What a caller hears of a ruling.
+    #[must_use]
+    pub fn into_ruling_outcome(self) -> RulingOutcome {
+        match self {
+            Self::Reopened | Self::Ended | Self::Nudged => RulingOutcome::Recorded { replayed: false },
+            Self::Replayed => RulingOutcome::Recorded { replayed: true },
+            Self::Contradicted => RulingOutcome::Contradicted {
+                detail: "another outcome was recorded for this attempt; it stands".to_owned(),
+            },
+            Self::Refused { detail } => RulingOutcome::Contradicted { detail },
+            Self::Unknown => RulingOutcome::Unknown,
+        }
+    }
+}
+
+/// The most acts of operators that are read with a command.
+pub const MAX_ACTS: usize = 100;
+
+/// What an operator wants done to a command.
+pub struct Intervention {
+    /// Which command.
+    pub key: CommandKey,
+    /// The verb: `retry`, `resolve`.
+    pub verb: &'static str,
+    /// What exactly is said, as canonical JSON. For one that must not be said twice: its name and its content. The same
+    /// content under the same name is answered as before, other content is a contradiction.
+    pub once: Option<(String, String)>,
+    /// Who wants it, and why.
+    pub instruction: Instruction,
+    /// What is to be done, by how the command stands. Pure; runs inside the transaction.
+    pub decide: Box<dyn FnOnce(&Standing) -> Amendment + Send>,
+}
+
+/// What is to be done to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Amendment {
+    /// It is open, again or still, with this record, and due now. Whoever holds a claim on it is fenced off.
+    Reopen {
+        /// The service's own record.
+        progress: String,
+    },
+    /// It ends with this result, which goes to the sagas. Whoever holds a claim on it is fenced off.
+    End {
+        /// What came of it.
+        result: StepResult,
+        /// The service's own record.
+        progress: String,
+    },
+    /// If it waits it is due now; if it ended its result is published again.
+    Nudge,
+    /// Nothing.
+    Refuse {
+        /// Why not.
+        detail: String,
+    },
+}
+
+/// What became of an intervention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Amended {
+    /// It is recorded with its effect.
+    Reopened,
+    /// The same, where the command was ended.
+    Ended,
+    /// The same, where nothing but its time changed.
+    Nudged,
+    /// It was recorded before; what it led to is told again.
+    Replayed,
+    /// Something else was recorded under its name. Nothing changed.
+    Contradicted,
+    /// It was refused. Nothing changed.
+    Refused {
+        /// Why.
+        detail: String,
+    },
+    /// There is no such command.
+    Unknown,
+}
+
 /// Tells from a command's stored progress whether it can no longer be cancelled.
 pub type BeyondRecall = fn(&str) -> bool;
 
@@ -226,6 +366,12 @@ pub trait CommandStore: Send + Sync {
 
     /// One command, or `None`.
     async fn record(&self, key: CommandKey) -> Result<Option<Record>, StoreError>;
+
+    /// Does what an operator wants to a command, and records it, in one transaction.
+    async fn intervene(&self, now: Timestamp, intervention: Intervention) -> Result<Amended, StoreError>;
+
+    /// How one command stands, or `None`.
+    async fn standing(&self, key: CommandKey) -> Result<Option<Standing>, StoreError>;
 
     /// How many commands are open.
     async fn open_count(&self) -> Result<u64, StoreError>;

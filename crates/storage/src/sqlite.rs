@@ -2,10 +2,12 @@
 //!
 //! One file, one writer thread, a few readers. `synchronous=FULL`: what was acknowledged survives a power cut.
 
+mod acts;
 mod attention;
 mod columns;
 mod commands;
 mod database;
+mod letters;
 mod migrate;
 mod outbox;
 mod readers;
@@ -13,10 +15,12 @@ mod survey;
 mod under_way;
 mod writer;
 
+pub use acts::{Acts, OPERATORS_SCHEMA};
 pub use attention::{dead_commands, dead_letters};
 pub use columns::{AmountBlob, bad_column, from_micros, micros};
-pub use commands::{COMMANDS_SCHEMA, SqliteCommands};
+pub use commands::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, SqliteCommands};
 pub use database::{Database, Durability, OpenError, Options, reader};
+pub use letters::SqliteLetters;
 pub use migrate::{check, migrate};
 pub use outbox::{OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows, SqliteOutbox};
 pub use readers::Readers;

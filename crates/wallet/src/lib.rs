@@ -50,7 +50,10 @@ pub fn migrations() -> Migrations {
         .then("outbox times", OUTBOX_TIMES)
         .then("promises", include_str!("../migrations/sqlite/0004_promises.sql"))
         .then("operators", OPERATORS_SCHEMA)
-        .then("cheaper checks", include_str!("../migrations/sqlite/0006_cheaper_checks.sql"))
+        .then(
+            "cheaper checks",
+            include_str!("../migrations/sqlite/0006_cheaper_checks.sql"),
+        )
 }
 
 /// Who books deposits.

@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::operators::{Act, Instruction};
 use contracts::{DepositId, OrderId, UserId};
 use jiff::Timestamp;
 use storage::StoreError;
+pub use storage::commands::MAX_ACTS;
 
 use crate::domain::{Deposit, Event, LogEntry, Order, OrderState, Stage, Terms, Why};
 
@@ -49,6 +51,9 @@ pub struct NewDeposit {
     pub reference: String,
     /// The request's name, if it has one.
     pub idempotency: Option<Idempotency>,
+    /// Of one that an operator books: who, and why. Then the reference is its name: the same amount under the same
+    /// reference is a repetition.
+    pub instruction: Option<Instruction>,
 }
 
 /// What became of an order or a deposit that was handed in.
@@ -190,8 +195,26 @@ pub trait OrderStore: Send + Sync {
     /// Forgets idempotency keys that were stored before `before`, at most `limit` of them. Returns how many.
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
+    /// Any user's order with its log and what operators did to it, or `None`.
+    async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError>;
+
+    /// Makes an order due now, as one that was never issued again, and records who wanted that. An order at its end is
+    /// left as it is. `None` when there is no such order.
+    async fn hurry(&self, now: Timestamp, id: OrderId, instruction: Instruction) -> Result<Option<Order>, StoreError>;
+
     /// Stores messages that nobody can understand, each with its error.
     async fn bury(&self, now: Timestamp, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
+}
+
+/// An order as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SagaRecord {
+    /// The order.
+    pub order: Order,
+    /// Its log.
+    pub log: Vec<LogEntry>,
+    /// What operators did to it here, oldest first; at most [`MAX_ACTS`].
+    pub acts: Vec<Act>,
 }
 
 /// A message that nobody can understand.
@@ -229,4 +252,43 @@ pub trait DepositStore: Send + Sync {
 
     /// As [`OrderStore::forget_keys`].
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+}
+
+/// A user who may do nothing at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Who.
+    pub user_id: UserId,
+    /// By whom, and why.
+    pub instruction: Instruction,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What became of the wish to freeze a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frozen {
+    /// They are frozen from now on.
+    Now(Freeze),
+    /// They were frozen before; that freeze stands unchanged.
+    Before(Freeze),
+}
+
+/// Who is frozen. Every change is recorded as an act, with who wanted it and why.
+#[async_trait]
+pub trait FreezeStore: Send + Sync {
+    /// Freezes a user: whoever asks after the answer is told so.
+    async fn freeze(&self, now: Timestamp, user: UserId, instruction: Instruction) -> Result<Frozen, StoreError>;
+
+    /// Lifts a freeze. Whether there was one.
+    async fn unfreeze(&self, now: Timestamp, user: UserId, instruction: Instruction) -> Result<bool, StoreError>;
+
+    /// Whether a user is frozen. On the path of every request.
+    async fn is_frozen(&self, user: UserId) -> Result<bool, StoreError>;
+
+    /// A user's freeze, if there is one, and what operators did to them, oldest first; at most [`MAX_ACTS`].
+    async fn freeze_of(&self, user: UserId) -> Result<(Option<Freeze>, Vec<Act>), StoreError>;
+
+    /// At most `limit` freezes of users with an id above `after`, by user.
+    async fn freezes(&self, after: Option<i64>, limit: usize) -> Result<Vec<Freeze>, StoreError>;
 }

@@ -9,6 +9,7 @@ pub(crate) mod apply_results;
 pub(crate) mod carry;
 pub(crate) mod deposit;
 pub(crate) mod follow_order;
+pub(crate) mod freeze;
 pub(crate) mod list_orders;
 pub(crate) mod list_sagas;
 pub(crate) mod open_wallet;
@@ -16,8 +17,11 @@ pub(crate) mod place_order;
 pub(crate) mod purge_keys;
 pub(crate) mod re_issue;
 pub(crate) mod read_order;
+pub(crate) mod read_saga;
 pub(crate) mod read_transactions;
 pub(crate) mod read_wallet;
+pub(crate) mod resolve_saga;
+pub(crate) mod retry_saga;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
@@ -25,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::clients::ClientError;
+use contracts::messages::Queue;
 use contracts::random::backoff;
 use contracts::time::later;
 use contracts::{DepositId, OrderId, ServiceName, UserId};
@@ -63,6 +68,8 @@ pub(crate) enum HoldDecision {
     Held,
     /// The balance does not cover it.
     Refused,
+    /// The same, but the user was told before that the order is accepted.
+    RefusedLate,
 }
 
 /// The ports, and what this process remembers.
@@ -83,13 +90,15 @@ pub(crate) struct Wallet {
 
 impl Wallet {
     pub(crate) fn new(ports: Dependencies) -> Self {
+        let steps = Destination::Queue(Queue::SagaSteps);
+        let destinations = CALLED.map(Destination::Service).into_iter().chain([steps]);
         Self {
             holds: Waiters::new(MAX_WAITING),
             bookings: Waiters::new(MAX_WAITING),
             admission: Admission::new(ports.settings.max_in_flight.get()),
             watchers: Watchers::new(ports.settings.streams.most, ports.settings.streams.most_per_user),
             metrics: Metrics::default(),
-            dispatcher: DispatcherMetrics::new(CALLED.map(Destination::Service)),
+            dispatcher: DispatcherMetrics::new(destinations),
             addresses: Cache::builder()
                 .max_capacity(KNOWN_ADDRESSES)
                 .time_to_live(ADDRESS_LIFETIME)

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use contracts::ServiceName;
 use contracts::messages::Queue;
 use service_kit::shutdown::Shutdown;
 use storage::StoreError;
 use storage::outbox::{Destination, OutboxRow};
 use tokio::sync::mpsc;
-use transport::dispatcher::{Courier, Dispatcher};
+use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
 
 use crate::Service;
@@ -46,9 +45,13 @@ impl Service {
                 Arc::new(ServiceCourier { wallet, service }),
             )
         };
+        let mut couriers = BTreeMap::from(CALLED.map(courier));
+        // Results that were dead letters go back to the worker when an operator wants so.
+        let (transport, queue) = (Arc::clone(&ports.transport), Queue::SagaSteps);
+        couriers.insert(Destination::Queue(queue), Arc::new(QueueCourier { transport, queue }));
         let dispatcher = Dispatcher {
             outbox: Arc::clone(&ports.outbox),
-            couriers: BTreeMap::from(CALLED.map(courier)),
+            couriers,
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             sweep_every: ports.settings.sweep_every,

@@ -34,6 +34,11 @@ pub enum Progress {
     Unsigned,
     /// These bytes and no others are sent.
     Signed(SignedTransfer),
+    /// An operator has established that these bytes are confirmed. The evidence is with the command's acts.
+    Confirmed(SignedTransfer),
+    /// An operator has established that these bytes are not confirmed and never will be: their nonce is another
+    /// transfer's.
+    Void(SignedTransfer),
 }
 
 impl Progress {
@@ -57,7 +62,7 @@ impl Progress {
 pub fn beyond_recall(progress: &str) -> bool {
     match Progress::from_json(progress) {
         Ok(Progress::Unsigned) => false,
-        Ok(Progress::Signed(_)) | Err(_) => true,
+        Ok(Progress::Signed(_) | Progress::Confirmed(_) | Progress::Void(_)) | Err(_) => true,
     }
 }
 

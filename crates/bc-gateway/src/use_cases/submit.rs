@@ -3,15 +3,19 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use contracts::Clock;
 use contracts::clients::{BcGateway, ClientError, MAX_COMMANDS, Submission, WithdrawCommand};
 use contracts::messages::Step;
+use contracts::operators::{ChainRuling, Instruction, Retried, RulingOutcome, StepView};
+use contracts::{Clock, OrderId};
 use storage::StoreError;
 use storage::commands::{Acceptance, CommandKey, CommandStore, NewCommand};
 use transport::command_worker::{Lane, accept};
 
+use super::operate;
 use crate::domain::movement::{Movement, objection};
 use crate::domain::progress::Progress;
+use crate::ports::Chain;
+use crate::use_cases::sign::SigningDesk;
 
 /// Accepts withdrawals and their opposites. Idempotent by (order id, step) and content.
 pub struct Submit {
@@ -21,6 +25,10 @@ pub struct Submit {
     pub clock: Arc<dyn Clock>,
     /// The way to this process's worker, once it is started.
     pub lane: Arc<OnceLock<Lane>>,
+    /// What shows whether an operator's word can be true.
+    pub(crate) chain: Arc<dyn Chain>,
+    /// Whose address is whose.
+    pub(crate) desk: Arc<SigningDesk>,
 }
 
 /// `command` as it is stored.
@@ -99,6 +107,18 @@ impl BcGateway for Submit {
                     .ok_or_else(|| ClientError::Unavailable("the store left an outcome out".to_owned())),
             })
             .collect()
+    }
+
+    async fn rule(&self, ruling: ChainRuling) -> Result<RulingOutcome, ClientError> {
+        operate::rule(self, ruling).await
+    }
+
+    async fn retry(&self, order: OrderId, instruction: Instruction) -> Result<Retried, ClientError> {
+        operate::retry(self, order, instruction).await
+    }
+
+    async fn view(&self, order: OrderId) -> Result<Option<StepView>, ClientError> {
+        operate::view(self, order).await
     }
 }
 

@@ -18,6 +18,7 @@ use transport::command_worker::CommandHandler;
 
 use crate::domain::movement::{Booking, Movement};
 use crate::domain::progress::{NextMove, Progress, beyond_recall, next_move};
+use crate::domain::ruling;
 use crate::domain::transfer::SignedTransfer;
 use crate::ports::{BroadcastAnswer, Chain, Funds, SendCheck};
 use crate::use_cases::sign::{Signature, SigningDesk, SigningRequest};
@@ -125,6 +126,12 @@ impl Transfer {
         let movement = Movement::of(&command);
         let (transfer, fresh) = match progress {
             Progress::Signed(transfer) => (transfer, false),
+            Progress::Confirmed(transfer) => {
+                self.book(&movement).await?;
+                return Ok(transfer);
+            }
+            // Its command has ended; nobody works on it.
+            Progress::Void(_) => return Err(End::Refused(ruling::NEVER_CONFIRMS.to_owned())),
             Progress::Unsigned => {
                 if command.compensate {
                     self.stop_withdrawal(&command).await?;

@@ -18,7 +18,8 @@ use contracts::messages::FailureCode;
 use jiff::Timestamp;
 use storage::StoreError;
 use storage::commands::{
-    Acceptance, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, NewCommand, Record, Settlement,
+    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Intervention,
+    NewCommand, Record, Settlement, Standing,
 };
 use tokio::sync::Notify;
 
@@ -214,6 +215,14 @@ impl CommandStore for Fused<dyn CommandStore> {
 
     async fn record(&self, key: CommandKey) -> Result<Option<Record>, StoreError> {
         self.1.call(self.0.record(key)).await
+    }
+
+    async fn intervene(&self, now: Timestamp, intervention: Intervention) -> Result<Amended, StoreError> {
+        self.1.call(self.0.intervene(now, intervention)).await
+    }
+
+    async fn standing(&self, key: CommandKey) -> Result<Option<Standing>, StoreError> {
+        self.1.call(self.0.standing(key)).await
     }
 
     async fn open_count(&self) -> Result<u64, StoreError> {

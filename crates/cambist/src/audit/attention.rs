@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use storage::sqlite::{dead_commands, dead_letters};
 
 /// The services that have an outbox, and with it dead letters.
-const WITH_LETTERS: [ServiceName; 4] = [
+pub(crate) const WITH_LETTERS: [ServiceName; 4] = [
     ServiceName::Wallet,
     ServiceName::Exchanger,
     ServiceName::BcGateway,
     ServiceName::Notification,
 ];
 /// The services that are given commands.
-const WITH_COMMANDS: [ServiceName; 3] = [
+pub(crate) const WITH_COMMANDS: [ServiceName; 3] = [
     ServiceName::Exchanger,
     ServiceName::BcGateway,
     ServiceName::Notification,
@@ -58,13 +58,18 @@ impl Attention {
     /// One line for each thing that needs an operator; none when nothing does.
     pub(super) fn lines(&self) -> Vec<String> {
         let counted = |counts: &BTreeMap<&'static str, u64>, what: &str| {
-            let line = |(service, count): (&&str, &u64)| format!("{count} {what} of {service}");
+            let line = |(service, count): (&&str, &u64)| {
+                format!("{count} {what} of {service} (cambist ops dead-letters {service})")
+            };
             counts.iter().map(line).collect::<Vec<_>>()
         };
         let mut lines = counted(&self.dead_letters, "dead letters");
         lines.extend(counted(&self.dead_commands, "dead commands"));
         if self.undelivered > 0 {
-            lines.push(format!("{} notifications not delivered", self.undelivered));
+            lines.push(format!(
+                "{} notifications not delivered (cambist ops dead-letters notification)",
+                self.undelivered
+            ));
         }
         lines
     }

@@ -84,7 +84,7 @@ impl Records {
         let mut problems = Vec::new();
         problems.extend(trade_problem(order, &self.trades));
         problems.extend(withdrawal_problem(order, &self.withdrawals));
-        if self.notification.is_some() && (!order.saga.state.is_end() || order.saga.refused_at_hold()) {
+        if self.notification.is_some() && (!order.saga.state.is_end() || order.saga.refused_at_once()) {
             problems.push("has a notification that nobody should have sent".to_owned());
         }
         problems
@@ -92,7 +92,7 @@ impl Records {
 
     /// How far the news of the order's end is.
     pub(super) fn news(&self, order: &Order) -> News {
-        if !order.saga.state.is_end() || order.saga.refused_at_hold() {
+        if !order.saga.state.is_end() || order.saga.refused_at_once() {
             return News::Told;
         }
         match self.notification {

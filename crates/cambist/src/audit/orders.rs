@@ -143,6 +143,7 @@ fn differing(row: &Saga, log: &Saga) -> Vec<&'static str> {
         ("its definition", row.definition == log.definition),
         ("what was ordered", row.terms == log.terms),
         ("whether money is held", row.held == log.held),
+        ("whether it was promised", row.promised == log.promised),
         ("what was traded", row.trade == log.trade),
         ("the transaction on the chain", row.transaction == log.transaction),
         ("refused releases", row.refusals == log.refusals),

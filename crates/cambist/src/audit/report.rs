@@ -165,6 +165,13 @@ impl fmt::Display for Report {
             format!(": {}", states.join(", "))
         };
         writeln!(f, "orders    {}{states}", self.orders.total())?;
+        if self.orders.stuck > 0 {
+            let stuck = self.orders.stuck;
+            writeln!(
+                f,
+                "needs an operator: {stuck} stuck orders (cambist ops sagas --state stuck)"
+            )?;
+        }
         for line in self.attention.lines() {
             writeln!(f, "needs an operator: {line}")?;
         }

@@ -13,6 +13,7 @@ mod ending;
 mod idempotency;
 mod mail;
 mod metrics;
+mod ops;
 mod program;
 mod races;
 mod refusals;

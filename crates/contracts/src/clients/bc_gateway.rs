@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientError, Submission};
+use crate::operators::{ChainRuling, Instruction, Retried, RulingOutcome, StepView};
 use crate::{Amount, OrderId, UserId};
 
 /// Send crypto from one wallet's address to another's, or take that back. Its step is
@@ -30,4 +31,16 @@ pub trait BcGateway: Send + Sync {
     /// Hands over commands, at most [`super::MAX_COMMANDS`]; `outcomes[i]` answers `commands[i]`. Idempotent by
     /// (order id, step); a finished command publishes its result again.
     async fn submit(&self, commands: Vec<WithdrawCommand>) -> Result<Vec<Submission>, ClientError>;
+
+    /// Records what an operator established about an order's withdrawal. The step goes on from it as if the chain had
+    /// answered so. What is signed counts as never confirmed only when the chain itself shows that its nonce went to
+    /// another transfer. Idempotent by verdict.
+    async fn rule(&self, ruling: ChainRuling) -> Result<RulingOutcome, ClientError>;
+
+    /// Tries an order's withdrawal again at once, because an operator wants so: a dead command is opened again. Harmless
+    /// when nothing is wrong.
+    async fn retry(&self, order: OrderId, instruction: Instruction) -> Result<Retried, ClientError>;
+
+    /// The withdrawal as it stands; `None` when it was never asked for.
+    async fn view(&self, order: OrderId) -> Result<Option<StepView>, ClientError>;
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use service_kit::extract::{BATCH_BODY_LIMIT, JsonBody, PathId, QueryParams};
 use service_kit::openapi::{Routes, answers, routes};
 use service_kit::problem::Problem;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::Client;
 
@@ -35,7 +35,7 @@ struct RetryBody {
 }
 
 /// Which step of the order.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct StepQuery {

@@ -190,6 +190,11 @@ pub fn plan(
         }),
         AttemptState::Done => Ok(Plan::Book),
         AttemptState::Rejected { reason } => Ok(refused(reason)),
+        // A person's word ends the trade; it never sends another order.
+        AttemptState::RuledOut => Ok(Plan::Fail {
+            code: FailureCode::NotExecuted,
+            detail: "an operator established that the venue did not execute it".to_owned(),
+        }),
         AttemptState::Absent if last.client_order_id.attempt >= rules.max_attempts => Ok(never_executed()),
         AttemptState::Absent => Ok(next_attempt(progress, last, claim, now, rules)),
     }
@@ -257,11 +262,11 @@ fn after_reversal(
         return Ok(Plan::Book);
     }
     // "Ended without effect" is only true while nothing was sold. After that it goes on, slowly and with an alarm.
-    if progress.fills.is_empty() && last.client_order_id.attempt >= rules.max_reverse_attempts {
+    if progress.fills.is_empty() && progress.counted_attempts() >= rules.max_reverse_attempts {
         return Ok(match closed {
             AttemptState::Rejected { reason } => refused(reason),
             AttemptState::Done => refused("nothing could be sold"),
-            AttemptState::Pending | AttemptState::Absent => refused("it never took the order"),
+            AttemptState::Pending | AttemptState::Absent | AttemptState::RuledOut => refused("it never took the order"),
         });
     }
     Ok(next_attempt(progress, last, claim, now, rules))
@@ -330,7 +335,7 @@ fn after(command: &ExchangeCommand, progress: Progress, rules: &Rules) -> Result
     if !command.compensate || unsold(command, &progress)?.is_zero() {
         return Ok(Lesson::Closed(progress));
     }
-    let attempts = progress.last().map_or(0, |last| last.client_order_id.attempt);
+    let attempts = progress.counted_attempts();
     let exhausted = attempts >= rules.max_reverse_attempts;
     if exhausted && progress.fills.is_empty() {
         return Ok(Lesson::Closed(progress));

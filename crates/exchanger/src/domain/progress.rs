@@ -15,7 +15,7 @@ use crate::ports::{ClientOrderId, Fill, InstallationId};
 const KEPT_ATTEMPTS: usize = 8;
 
 /// The epoch of a command's first claim.
-const FIRST_CLAIM: i64 = 1;
+pub const FIRST_CLAIM: i64 = 1;
 
 /// The step that a command is for.
 #[must_use]
@@ -39,6 +39,15 @@ pub struct Progress {
     /// the hold (hold − returned).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Amount>,
+    /// Of a reversal: how many attempts do not count against its number any more, because an operator wanted it tried
+    /// again after them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgiven: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One order at the venue: what is stored before it is sent, and what became of it.
@@ -69,6 +78,8 @@ pub enum AttemptState {
     },
     /// It is proven that the venue never had it.
     Absent,
+    /// An operator has established that the venue never executed it. The evidence is with the command's acts.
+    RuledOut,
 }
 
 impl Progress {
@@ -95,6 +106,7 @@ impl Progress {
             }],
             fills: Vec::new(),
             owed,
+            forgiven: 0,
         }
     }
 
@@ -102,6 +114,20 @@ impl Progress {
     #[must_use]
     pub fn last(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// How many attempts count against the number that is allowed.
+    #[must_use]
+    pub fn counted_attempts(&self) -> u32 {
+        let last = self.last().map_or(0, |last| last.client_order_id.attempt);
+        last.saturating_sub(self.forgiven)
+    }
+
+    /// The record of a step that an operator wants tried again: what was tried so far does not count any more.
+    #[must_use]
+    pub fn forgiving(mut self) -> Self {
+        self.forgiven = self.last().map_or(0, |last| last.client_order_id.attempt);
+        self
     }
 
     /// Whether the record belongs to this command and is complete.

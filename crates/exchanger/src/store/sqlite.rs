@@ -15,7 +15,8 @@ use storage::StoreError;
 use storage::commands::CommandTimes;
 use storage::migrations::Migrations;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows, SqliteCommands, SqliteOutbox, bad_column,
+    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows,
+    SqliteCommands, SqliteOutbox, bad_column,
 };
 
 use crate::ports::{Installation, InstallationId};
@@ -30,6 +31,8 @@ pub fn migrations() -> Migrations {
             "installation",
             include_str!("../../migrations/sqlite/0003_installation.sql"),
         )
+        .then("operators", OPERATORS_SCHEMA)
+        .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
 }
 

@@ -25,7 +25,7 @@ use transport::command_worker::CommandHandler;
 
 use crate::domain::booking::book;
 use crate::domain::decision::{Claim, Lesson, Plan, Question, Rules, learn, plan};
-use crate::domain::progress::{Progress, step_of};
+use crate::domain::progress::{FIRST_CLAIM, Progress, step_of};
 use crate::domain::totals::Violation;
 use crate::metrics::{Calls, Metrics};
 use crate::ports::{Answer, Venue};
@@ -101,6 +101,7 @@ impl Execute {
             lease_until: claimed.lease_until,
             tries: claimed.tries,
         };
+        let mut learned = false;
         loop {
             let now = self.clock.now();
             let (question, answer) = match plan(command, &progress, claim, now, &self.rules)? {
@@ -119,7 +120,17 @@ impl Execute {
                     let answer = self.bounded(self.venue.find(&id), &self.metrics.find).await;
                     (Question::Asked, answer)
                 }
-                Plan::Book => return self.book(claim, command, &progress).await,
+                Plan::Book => {
+                    // What is learned after a first claim is stored before it is booked: an operator may have ruled on
+                    // the attempt meanwhile, and then this claim is fenced off and books nothing.
+                    if learned
+                        && claim.epoch > FIRST_CLAIM
+                        && let Err(reason) = self.checkpoint(claimed, now, &progress).await
+                    {
+                        return Ok(self.postponed(self.rules.pause(claim.tries), reason, None));
+                    }
+                    return self.book(claim, command, &progress).await;
+                }
                 Plan::Fail { code, detail } => {
                     return Ok(Settlement::Finished {
                         result: StepResult::Failure { code, detail },
@@ -134,7 +145,10 @@ impl Execute {
                 }
             };
             match learn(command, progress, question, answer, claim.tries, &self.rules)? {
-                Lesson::Closed(closed) => progress = closed,
+                Lesson::Closed(closed) => {
+                    progress = closed;
+                    learned = true;
+                }
                 Lesson::Paused {
                     progress,
                     pause,

@@ -9,13 +9,15 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use contracts::clients::{ClientError, ExchangeCommand, Exchanger, MAX_COMMANDS, Side, Submission};
 use contracts::messages::{Step, StepResult};
+use contracts::operators::{Instruction, Retried, RulingOutcome, StepView, VenueRuling};
 use contracts::time::later;
-use contracts::{Amount, Asset, AssetKind, Clock, UserId};
+use contracts::{Amount, Asset, AssetKind, Clock, OrderId, UserId};
 use storage::StoreError;
 use storage::commands::{Acceptance, CommandKey, CommandStore, NewCommand, Record, State};
 use thiserror::Error;
 use transport::command_worker::{Lane, accept};
 
+use super::operate;
 use crate::domain::decision::Rules;
 use crate::domain::progress::{Progress, step_of};
 use crate::ports::Installation;
@@ -132,6 +134,18 @@ impl Exchanger for Submit {
                 }),
         };
         checked.into_iter().map(outcome).collect()
+    }
+
+    async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError> {
+        operate::rule(&*self.store, &*self.clock, ruling).await
+    }
+
+    async fn retry(&self, order: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError> {
+        operate::retry(&*self.store, &*self.clock, operate::key(order, step), instruction).await
+    }
+
+    async fn view(&self, order: OrderId, step: Step) -> Result<Option<StepView>, ClientError> {
+        operate::view(&*self.store, operate::key(order, step)).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command store on SQLite: what happens to one command inside a transaction. [`port`] has the verbs over
-//! batches, [`statements`] the SQL.
+//! batches, [`intervene`] what operators do, [`statements`] the SQL.
 
+mod intervene;
 mod port;
 mod statements;
 
@@ -13,8 +14,9 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-pub use self::statements::COMMANDS_SCHEMA;
 use self::statements::Statements;
+pub use self::statements::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX};
+use super::acts::Acts;
 use super::columns::{bad_column, micros};
 use super::{Database, SqliteOutbox, Tx};
 use crate::commands::{Acceptance, Claimed, CommandKey, CommandTimes, Fencing, NewCommand, Record, Settlement, State};
@@ -28,6 +30,7 @@ pub struct SqliteCommands {
     queue: Queue,
     results: Option<Queue>,
     times: CommandTimes,
+    acts: Acts,
     sql: Arc<Statements>,
 }
 
@@ -49,6 +52,7 @@ impl SqliteCommands {
             queue,
             results,
             times,
+            acts: Acts::new(service),
             sql: Arc::new(Statements::new(service)),
         }
     }

@@ -11,8 +11,8 @@ use storage::commands::{CommandKey, CommandTimes, NewCommand};
 use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::OutboxRow;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
-    migrate,
+    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, Database, Durability, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES,
+    OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox, migrate,
 };
 use tempfile::TempDir;
 
@@ -56,6 +56,8 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(ServiceName::Exchanger)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
+        .then("operators", OPERATORS_SCHEMA)
+        .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
 }
 

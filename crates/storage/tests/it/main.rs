@@ -8,5 +8,6 @@ mod disk_full;
 mod given;
 mod group_commit;
 mod migrations;
+mod operators;
 mod outbox;
 mod readers;

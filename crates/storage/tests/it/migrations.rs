@@ -13,20 +13,21 @@ fn migrating_applies_what_is_missing_once() {
     let Err(SchemaError::Behind { number: 1, .. }) = check(&connection, &all) else {
         panic!("nothing is applied yet")
     };
-    assert_eq!(migrate(&mut connection, &all, noon()).unwrap().len(), 2);
+    assert_eq!(migrate(&mut connection, &all, noon()).unwrap(), all[0].list());
     check(&connection, &all).unwrap();
     assert_eq!(migrate(&mut connection, &all, noon()).unwrap(), []);
 
+    let next = u32::try_from(all[0].list().len()).unwrap() + 1;
     let longer = [migrations().then("more", "CREATE TABLE {service}_more (n INTEGER) STRICT")];
     let behind = check(&connection, &longer).unwrap_err();
     assert_eq!(
         behind.to_string(),
-        "the schema of exchanger lacks migration 3 (more); run `cambist migrate`"
+        format!("the schema of exchanger lacks migration {next} (more); run `cambist migrate`")
     );
     assert_eq!(migrate(&mut connection, &longer, noon()).unwrap().len(), 1);
     connection.execute("INSERT INTO exchanger_more VALUES (1)", ()).unwrap();
     assert!(
-        matches!(check(&connection, &all), Err(SchemaError::Ahead { number: 3, .. })),
+        matches!(check(&connection, &all), Err(SchemaError::Ahead { number, .. }) if number == next),
         "an older program stays out"
     );
 }

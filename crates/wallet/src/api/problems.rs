@@ -7,6 +7,7 @@ use storage::StoreError;
 use crate::domain::InvalidTerms;
 use crate::use_cases::deposit::DepositError;
 use crate::use_cases::place_order::PlaceOrderError;
+use crate::use_cases::resolve_saga::ResolveError;
 
 pub(super) fn invalid(error: InvalidTerms) -> Problem {
     Problem::invalid(format!("/{}", error.field), error.detail)
@@ -22,6 +23,20 @@ pub(super) fn no_wallet() -> Problem {
 
 pub(super) fn no_order() -> Problem {
     Problem::not_found("the user has no such order")
+}
+
+pub(super) fn no_saga() -> Problem {
+    Problem::not_found("there is no such order")
+}
+
+/// The kinds of [`ResolveError`] that say what speaks against an operator's word.
+pub(super) fn resolve(error: ResolveError) -> Problem {
+    match error {
+        ResolveError::NoSuchStep => Problem::not_found("no such attempt was ever made for this order"),
+        ResolveError::Contradicted(detail) => Problem::new(ProblemCode::Conflict).with_detail(detail),
+        ResolveError::Invalid(detail) => Problem::invalid("", detail),
+        ResolveError::Client(error) => error.into(),
+    }
 }
 
 pub(super) fn place_order(error: PlaceOrderError) -> Problem {
@@ -41,7 +56,7 @@ pub(super) fn deposit(error: DepositError) -> Problem {
         DepositError::NoWallet => no_wallet(),
         DepositError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
         DepositError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
-            .with_detail("another deposit has this client_reference")
+            .with_detail("another deposit has this reference")
             .with_extension("deposit_id", id.get()),
         DepositError::Store(error) => store(error),
         DepositError::Client(error) => error.into(),

@@ -97,9 +97,13 @@ fn failed(saga: &Saga) -> String {
     let reason = saga
         .failure
         .map_or_else(|| "it could not be carried out".to_owned(), |code| reason(code, asset));
+    let charged = if saga.held {
+        format!("Nothing was charged: your {hold} {held} are back in your wallet.")
+    } else {
+        "Nothing was charged.".to_owned()
+    };
     format!(
-        "Your order to {verb} {asset} was not carried out\n\nNo {asset} was {participle}, because {reason}.\nNothing was \
-         charged: your {hold} {held} are back in your wallet."
+        "Your order to {verb} {asset} was not carried out\n\nNo {asset} was {participle}, because {reason}.\n{charged}"
     )
 }
 

@@ -91,6 +91,7 @@ impl Fact {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Placed { .. } => "placed",
+            Self::Promised => "promised",
             Self::Held => "held",
             Self::HoldRefused => "hold_refused",
             Self::Exchanged { .. } => "exchanged",
@@ -149,6 +150,7 @@ mod tests {
                 definition: DEFINITION,
                 terms: Terms::try_new(Side::Buy, Asset::BTC, Asset::USD, &thirty).unwrap(),
             },
+            Fact::Promised,
             Fact::Held,
             Fact::HoldRefused,
             Fact::Exchanged { trade },

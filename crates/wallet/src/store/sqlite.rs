@@ -1,7 +1,9 @@
-//! The wallet's store on SQLite: [`SqliteWallet`] is both ports; [`audit`] reads the facts that the audit checks.
+//! The wallet's store on SQLite: [`SqliteWallet`] is all its ports; [`audit`] reads the facts that the audit checks.
 
 pub mod audit;
 mod deposits;
+mod freezes;
+mod operators;
 mod orders;
 mod reads;
 mod rows;
@@ -11,23 +13,33 @@ pub use self::survey::SagaSurvey;
 
 use std::time::Duration;
 
+use contracts::ServiceName;
 use contracts::time::later;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use storage::sqlite::{Database, SqliteOutbox, micros};
+use storage::sqlite::{Acts, Database, SqliteOutbox, micros};
 
-/// Orders and deposits on SQLite. Clones share them.
+use self::freezes::FrozenUsers;
+
+/// Orders, deposits and freezes on SQLite. Clones share them; a database has one, and its clones.
 #[derive(Clone)]
 pub struct SqliteWallet {
     database: Database,
     outbox: SqliteOutbox,
+    acts: Acts,
+    frozen: FrozenUsers,
 }
 
 impl SqliteWallet {
     /// The orders and deposits in `database`, whose effects leave through `outbox`.
     #[must_use]
-    pub const fn new(database: Database, outbox: SqliteOutbox) -> Self {
-        Self { database, outbox }
+    pub fn new(database: Database, outbox: SqliteOutbox) -> Self {
+        Self {
+            database,
+            outbox,
+            acts: Acts::new(ServiceName::Wallet),
+            frozen: FrozenUsers::default(),
+        }
     }
 }
 

@@ -30,9 +30,12 @@ pub(crate) async fn apply(wallet: &Wallet, events: Vec<(OrderId, Event)>) -> Res
 fn tell(wallet: &Wallet, from: OrderState, order: &Order, alert: bool) {
     let saga = &order.saga;
     wallet.watchers.wake(order.id);
-    if from == OrderState::Created {
+    // A promise leaves it undecided.
+    if from == OrderState::Created && saga.state != OrderState::Created {
         let decision = if saga.held {
             HoldDecision::Held
+        } else if saga.promised {
+            HoldDecision::RefusedLate
         } else {
             HoldDecision::Refused
         };

@@ -1,6 +1,7 @@
 //! Books a deposit: first a row, then the ledger.
 
 use contracts::clients::ClientError;
+use contracts::operators::Instruction;
 use contracts::{Amount, DepositId, UserId};
 use storage::StoreError;
 use thiserror::Error;
@@ -19,6 +20,8 @@ pub(crate) struct MakeDeposit {
     /// What the payment is called; made up if it has no name.
     pub(crate) reference: Option<String>,
     pub(crate) idempotency: Option<Idempotency>,
+    /// Of one that an operator books.
+    pub(crate) instruction: Option<Instruction>,
 }
 
 /// A stored deposit.
@@ -43,7 +46,8 @@ pub(crate) enum DepositError {
     Client(#[from] ClientError),
 }
 
-/// Stores a deposit and waits a little for its booking. Idempotent by key; what is not booked yet will be, by itself.
+/// Stores a deposit and waits a little for its booking. Idempotent by key, and of an operator's by its reference; what is
+/// not booked yet will be, by itself. A repetition tells how far it is by now.
 pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Deposited, DepositError> {
     if !wallet.has_wallet(request.user_id).await? {
         return Err(DepositError::NoWallet);
@@ -54,6 +58,7 @@ pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Dep
         amount: request.amount,
         reference,
         idempotency: request.idempotency,
+        instruction: request.instruction,
     };
     let (mut seat, mut registration) = wallet.bookings.seat();
     let announce = Box::new(move |undecided: Undecided<DepositId>| registration.register(undecided.id));

@@ -140,13 +140,18 @@ impl Follower {
     }
 
     async fn read(&mut self) -> Result<(), Told> {
-        let orders = &self.wallet.ports.orders;
-        let read = orders.log_after(self.follow.order, self.story.told(), MAX_BATCH).await;
-        let entries = read.map_err(|error| {
-            tracing::warn!(order_id = %self.follow.order, %error, "an order cannot be followed any more");
+        let Follow { user, order, .. } = self.follow;
+        let unavailable = |error: StoreError| {
+            tracing::warn!(order_id = %order, %error, "an order cannot be followed any more");
             Told::Interrupted("temporarily unavailable")
-        })?;
-        for entry in entries {
+        };
+        let ports = &self.wallet.ports;
+        // Whoever is frozen would be turned away now.
+        if ports.freezes.is_frozen(user).await.map_err(unavailable)? {
+            return Err(Told::Interrupted("the account is frozen"));
+        }
+        let read = ports.orders.log_after(order, self.story.told(), MAX_BATCH).await;
+        for entry in read.map_err(unavailable)? {
             self.next.extend(self.story.tell(entry));
         }
         Ok(())

@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use contracts::clients::ClientError;
-use contracts::{OrderId, UserId};
+use contracts::{OrderId, ServiceName, UserId};
 use storage::StoreError;
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::admit::Place;
+use super::apply::apply;
 use super::carry::carry;
 use super::{HoldDecision, Wallet};
-use crate::domain::{Effect, Order, OrderState, Terms, command};
-use crate::ports::{Idempotency, NewOrder, Placement};
+use crate::domain::{Effect, Event, Fact, Order, OrderState, Terms, command};
+use crate::ports::{Advanced, Idempotency, NewOrder, Placement};
 
 /// A request to buy or sell.
 pub(crate) struct PlaceOrder {
@@ -31,7 +32,7 @@ pub(crate) struct Placed {
     pub(crate) order_id: OrderId,
     /// Whether an earlier request had stored it.
     pub(crate) replayed: bool,
-    /// Whether its hold is refused. If not, it is held, or not decided yet.
+    /// Whether its hold is refused, and nothing was promised before. If not, it is held, or promised.
     pub(crate) refused: bool,
 }
 
@@ -98,17 +99,23 @@ pub(crate) async fn place_order(
         None => return Err(StoreError::Unavailable("the store did not answer for the order".to_owned()).into()),
     };
     let refused = if order.saga.state == OrderState::Created {
+        // Said before, it is said again, whatever becomes of the hold.
+        let promised = order.saga.promised;
         let deadline = Instant::now() + wallet.ports.settings.hold_wait;
         if replayed {
             resume(wallet, &order, deadline).await;
         }
-        match seat.wait(deadline).await {
-            Some(HoldDecision::Held) => false,
-            Some(HoldDecision::Refused) => true,
-            None => refused_elsewhere(wallet, &order).await,
+        if promised {
+            false
+        } else {
+            match seat.wait(deadline).await {
+                Some(HoldDecision::Held | HoldDecision::RefusedLate) => false,
+                Some(HoldDecision::Refused) => true,
+                None => !promise(wallet, &order).await?,
+            }
         }
     } else {
-        order.saga.refused_at_hold()
+        order.saga.refused_at_once()
     };
     Ok(Placed {
         order_id: order.id,
@@ -124,14 +131,18 @@ async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
     let _ = tokio::time::timeout_at(deadline, carry(wallet, hold.into_iter().collect())).await;
 }
 
-/// Whether the hold was refused where this process cannot hear of it: by another process's dispatcher.
-async fn refused_elsewhere(wallet: &Wallet, order: &Order) -> bool {
-    match wallet.ports.orders.order(order.user_id, order.id).await {
-        Ok(Some((order, _))) => order.saga.refused_at_hold(),
-        Ok(None) => false,
-        Err(error) => {
-            tracing::warn!(%error, "an undecided order could not be read; it is answered as pending");
-            false
-        }
+/// Records that the user is told now that the order is accepted: what becomes of it after that, they are told too.
+/// `false` when its hold was refused before that could be said, by a dispatcher that this process does not hear of.
+async fn promise(wallet: &Wallet, order: &Order) -> Result<bool, StoreError> {
+    let event = Event {
+        fact: Fact::Promised,
+        cause: "the hold takes longer than a request waits".to_owned(),
+        actor: ServiceName::Wallet.to_string(),
+    };
+    let advanced = apply(wallet, vec![(order.id, event)]).await?.pop();
+    if matches!(advanced, Some(Advanced::Moved { .. })) {
+        return Ok(true);
     }
+    let now = wallet.ports.orders.order(order.user_id, order.id).await?;
+    Ok(now.is_none_or(|(order, _)| !order.saga.refused_at_once()))
 }

@@ -8,14 +8,15 @@ use axum::response::Response;
 use contracts::clients::Side;
 use contracts::ledger::{Leg, Origin, Owner, Posting, Transfer, TransferId};
 use contracts::messages::Step;
+use contracts::operators::Instruction;
 use contracts::{DepositId, OrderId};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use wallet::domain::{Fact, OrderState};
-use wallet::ports::OrderStore as _;
+use wallet::ports::{FreezeStore as _, NewOrder, OrderStore as _};
 use wallet::{Settings, Streams};
 
-use crate::samples::{event, exchanged, order_id, unresolved, usd, user, withdrawn};
+use crate::samples::{event, exchanged, order_id, terms, unresolved, usd, user, withdrawn};
 use crate::world::{Chain, PATIENCE, World, settings};
 
 /// One block of a stream: its `id`, its `event`, and its `data`; or a comment.
@@ -107,10 +108,9 @@ const A_BUY: [(Option<i64>, &str, &str); 5] = [
     (None, "end", "completed"),
 ];
 
-/// Requests are answered before anything is decided, and streams look at the store often.
-fn hasty() -> Settings {
+/// Streams look at the store often.
+fn watchful() -> Settings {
     Settings {
-        hold_wait: Duration::from_millis(1),
         streams: Streams {
             look_again: Duration::from_millis(20),
             ..Streams::default()
@@ -119,10 +119,9 @@ fn hasty() -> Settings {
     }
 }
 
-/// Requests are answered before anything is decided; streams trust to be woken.
-fn hasty_but_trusting() -> Settings {
+/// Streams trust to be woken.
+fn trusting() -> Settings {
     Settings {
-        hold_wait: Duration::from_millis(1),
         streams: Streams {
             look_again: PATIENCE,
             ..Streams::default()
@@ -146,8 +145,17 @@ async fn with_an_order_at_its_beginning(settings: Settings) -> (World, OrderId) 
         reason: "a deposit".to_owned(),
         actor: "test".to_owned(),
     }));
-    let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
-    (world, id)
+    // Stored and not asked for: a request that is answered before its hold is decided leaves a promise in the log.
+    let order = NewOrder {
+        user_id: user(2),
+        terms: terms(Side::Buy),
+        client_reference: None,
+        idempotency: None,
+    };
+    let now = jiff::Timestamp::now();
+    let placed = world.store().create_orders(now, now, vec![order], Box::new(|_| {}));
+    assert_eq!(placed.await.unwrap().len(), 1);
+    (world, order_id(1))
 }
 
 async fn follow(world: &World, id: OrderId) -> Reader {
@@ -161,7 +169,7 @@ async fn resume(world: &World, id: OrderId, after: i64) -> Reader {
 
 #[tokio::test]
 async fn an_order_is_told_as_it_happens_with_its_amounts_and_its_end() {
-    let (mut world, id) = with_an_order_at_its_beginning(hasty_but_trusting()).await;
+    let (mut world, id) = with_an_order_at_its_beginning(trusting()).await;
     let mut reader = follow(&world, id).await;
     let first = reader.next().await.unwrap();
     assert_eq!(outline(std::slice::from_ref(&first)), A_BUY[..1]);
@@ -283,7 +291,7 @@ async fn what_cannot_be_followed_is_refused_before_the_stream_begins() {
 
 #[tokio::test]
 async fn what_another_process_commits_is_told_as_well() {
-    let (world, id) = with_an_order_at_its_beginning(hasty()).await;
+    let (world, id) = with_an_order_at_its_beginning(watchful()).await;
     let mut reader = follow(&world, id).await;
     reader.next().await.unwrap();
     // By the store alone: nobody in this process is told.
@@ -297,7 +305,7 @@ async fn what_another_process_commits_is_told_as_well() {
 
 #[tokio::test]
 async fn a_stuck_order_is_followed_until_an_operator_has_found_its_end() {
-    let (world, id) = with_an_order_at_its_beginning(hasty()).await;
+    let (world, id) = with_an_order_at_its_beginning(watchful()).await;
     let mut reader = follow(&world, id).await;
     let now = jiff::Timestamp::now();
     let stuck = [Fact::Held, unresolved(Step::Exchange)];
@@ -316,10 +324,10 @@ async fn a_stuck_order_is_followed_until_an_operator_has_found_its_end() {
 
 #[tokio::test]
 async fn after_a_crash_the_stream_goes_on_where_it_was() {
-    let (mut world, id) = with_an_order_at_its_beginning(hasty()).await;
+    let (mut world, id) = with_an_order_at_its_beginning(watchful()).await;
     let mut reader = follow(&world, id).await;
     assert_eq!(outline(&[reader.next().await.unwrap()]), A_BUY[..1]);
-    world.crash(hasty()).await;
+    world.crash(watchful()).await;
     drop(reader);
     let reader = resume(&world, id, 1).await;
     world.wake();
@@ -328,7 +336,7 @@ async fn after_a_crash_the_stream_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_reader_that_is_slow_is_told_everything_in_order_and_holds_up_nobody() {
-    let (mut world, id) = with_an_order_at_its_beginning(hasty_but_trusting()).await;
+    let (mut world, id) = with_an_order_at_its_beginning(trusting()).await;
     let slow = follow(&world, id).await;
     world.wake();
     world.until(id, OrderState::Completed).await;
@@ -342,7 +350,7 @@ async fn silence_is_broken_by_comments() {
             keep_alive: Duration::from_millis(10),
             ..Streams::default()
         },
-        ..hasty_but_trusting()
+        ..trusting()
     };
     let (world, id) = with_an_order_at_its_beginning(settings).await;
     let mut reader = follow(&world, id).await;
@@ -354,9 +362,9 @@ async fn silence_is_broken_by_comments() {
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token() {
-    let (world, id) = with_an_order_at_its_beginning(hasty_but_trusting()).await;
+    let (world, id) = with_an_order_at_its_beginning(trusting()).await;
     let path = format!("/orders/2/{id}/events");
-    let token = world.token_for(user(2), Duration::from_secs(1));
+    let token = world.token_for(user(2), Duration::from_secs(3));
     let request = world.request("GET", &path).header("authorization", &token);
     let blocks = Reader::new(request.open().await).rest().await;
     assert_eq!(outline(&blocks), A_BUY[..1]);
@@ -368,6 +376,21 @@ async fn a_stream_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_user_is_frozen() {
+    let (world, id) = with_an_order_at_its_beginning(watchful()).await;
+    let mut reader = follow(&world, id).await;
+    reader.next().await.unwrap();
+    let instruction = Instruction {
+        operator: "operator:ann".to_owned(),
+        reason: "a court order".to_owned(),
+    };
+    let now = jiff::Timestamp::now();
+    world.store().freeze(now, user(2), instruction).await.unwrap();
+    let why = Block::Comment("the account is frozen".to_owned());
+    assert_eq!(reader.rest().await, [why]);
+}
+
+#[tokio::test]
 async fn streams_are_bounded_for_each_user_and_for_all() {
     let bounds = |most, most_per_user| Settings {
         streams: Streams {
@@ -375,7 +398,7 @@ async fn streams_are_bounded_for_each_user_and_for_all() {
             most_per_user: NonZeroUsize::new(most_per_user).unwrap(),
             ..Streams::default()
         },
-        ..hasty_but_trusting()
+        ..trusting()
     };
     for (bounds, status, code) in [
         (bounds(8, 2), 429, "too_many_requests"),

@@ -58,6 +58,7 @@ fn fact(terms: Terms) -> impl Strategy<Value = Fact> {
     let step = prop::sample::select(Step::ALL.to_vec());
     prop_oneof![
         2 => Just(Fact::Held),
+        1 => Just(Fact::Promised),
         1 => Just(Fact::HoldRefused),
         3 => trade(terms).prop_map(|trade| Fact::Exchanged { trade }),
         1 => code.clone().prop_map(|code| Fact::ExchangeFailed { code }),
@@ -79,7 +80,7 @@ fn history() -> impl Strategy<Value = (Terms, Vec<Fact>)> {
 fn is_an_edge(side: Side, from: OrderState, to: OrderState) -> bool {
     use OrderState as S;
     let stage = match from {
-        S::Created => return matches!(to, S::Exchanging | S::Failed),
+        S::Created => return matches!(to, S::Created | S::Exchanging | S::Failed),
         S::Completed | S::Failed => return false,
         S::Exchanging | S::Withdrawing | S::Reversing | S::Releasing | S::Stuck { .. } => from.stage().unwrap(),
     };
@@ -123,6 +124,7 @@ impl Books {
                 self.held -= amount;
             }
             Fact::Placed { .. }
+            | Fact::Promised
             | Fact::HoldRefused
             | Fact::ExchangeFailed { .. }
             | Fact::Withdrawn { .. }
@@ -181,7 +183,8 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(notified, usize::from(saga.state.is_end() && saga.held), "one notification after a hold, or none");
+        let told = saga.held || saga.promised;
+        prop_assert_eq!(notified, usize::from(saga.state.is_end() && told), "one notification after a hold or a promise, or none");
     }
 
     #[test]

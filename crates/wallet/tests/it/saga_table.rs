@@ -15,6 +15,7 @@ fn row(side: Side, state: OrderState, fact: &Fact) -> Option<(OrderState, Vec<Ef
     match (state, fact) {
         (S::Created, Fact::Held) => to(S::Exchanging, Effect::Exchange),
         (S::Created, Fact::HoldRefused) => Some((S::Failed, vec![])),
+        (S::Created, Fact::Promised) => Some((S::Created, vec![])),
 
         (
             S::Exchanging
@@ -84,7 +85,7 @@ fn the_table_has_these_rows_and_no_others() {
             }
         }
     }
-    assert_eq!(rows, 19 + 10, "the rows of buy and of sell");
+    assert_eq!(rows, 20 + 11, "the rows of buy and of sell");
 }
 
 #[test]
@@ -103,6 +104,22 @@ fn a_hold_that_is_refused_fails_the_order_without_a_word_to_the_user() {
     assert_eq!(moved.saga.failure, Some(FailureCode::InsufficientFunds));
     assert!(moved.saga.refused_at_hold());
     assert_eq!(moved.effects, []);
+}
+
+#[test]
+fn a_hold_that_is_refused_after_a_promise_is_told_once() {
+    let promised = moved(&Saga::new(terms(Side::Buy)), Fact::Promised);
+    assert_eq!((promised.saga.state, promised.effects), (OrderState::Created, vec![]));
+    let why = Why::AlreadyPromised;
+    assert_eq!(
+        advance(&promised.saga, &event(Fact::Promised)),
+        Advance::Ignored { why }
+    );
+    let refused = moved(&promised.saga, Fact::HoldRefused);
+    assert_eq!(refused.effects, [Effect::Notify]);
+    assert!(refused.saga.refused_at_hold() && !refused.saga.refused_at_once());
+    // One whose hold is booked after all goes its way.
+    assert_eq!(moved(&promised.saga, Fact::Held).saga.state, OrderState::Exchanging);
 }
 
 #[test]

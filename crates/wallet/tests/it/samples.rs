@@ -165,6 +165,7 @@ pub(crate) fn every_fact(side: Side) -> Vec<Fact> {
             definition: 1,
             terms: terms(side),
         },
+        Fact::Promised,
         Fact::Held,
         Fact::HoldRefused,
         exchanged(side),

@@ -125,6 +125,7 @@ async fn the_audit_reads_orders_with_their_logs_and_deposits_by_ranges_of_ids() 
         amount: usd("600"),
         reference: reference.to_owned(),
         idempotency: None,
+        instruction: None,
     });
     let placed = subject
         .deposits

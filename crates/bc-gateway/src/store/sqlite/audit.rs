@@ -95,7 +95,7 @@ pub fn expected_coins(connection: &Connection) -> rusqlite::Result<Vec<ExpectedC
     let mut sheet = Sheet::default();
     let mut transfers = connection.prepare_cached(
         "SELECT t.from_user, t.to_user, t.asset, t.amount, c.state = 'done'
-         FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)",
+         FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step) WHERE c.state <> 'failed'",
     )?;
     let mut rows = transfers.query(())?;
     while let Some(row) = rows.next()? {

@@ -19,16 +19,16 @@ use crate::ports::{CountedCoins, Funds, SignedCommand, StoredTransfer};
 /// The most transfers of one address that one count takes in; the rest is for the next.
 const MAX_TRANSFERS: i64 = 1_000;
 
-/// The confirmed transfers of an address that are not counted yet. `bc_gateway_commands` is this service's own table
-/// of commands; a done command is a confirmed transfer.
+/// The transfers of an address that are over and not counted yet. `bc_gateway_commands` is this service's own table of
+/// commands; a done command is a confirmed transfer, a failed one (which only an operator can make of a signed one) is none.
 const NEW_TRANSFERS: &str = "
-    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash
+    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash, c.state = 'done'
     FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)
-    WHERE t.counted = 0 AND t.to_user = ?1 AND t.to_user <> 1 AND c.state = 'done'
+    WHERE t.counted = 0 AND t.to_user = ?1 AND t.to_user <> 1 AND (c.state = 'done' OR c.state = 'failed')
     UNION ALL
-    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash
+    SELECT t.order_id, t.step, t.from_user, t.to_user, t.asset, t.amount, t.nonce, t.hash, c.state = 'done'
     FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)
-    WHERE t.counted = 0 AND t.from_user = ?1 AND t.from_user <> 1 AND c.state = 'done'
+    WHERE t.counted = 0 AND t.from_user = ?1 AND t.from_user <> 1 AND (c.state = 'done' OR c.state = 'failed')
     LIMIT ?2";
 
 /// Puts a customer's address in the line of those to be looked at.
@@ -67,16 +67,21 @@ pub(super) fn add(tx: &Connection, user: UserId, change: Amount) -> rusqlite::Re
     Ok(())
 }
 
-/// Takes in the transfers of an address that were confirmed since the last count.
+/// Takes in the transfers of an address that ended since the last count.
 pub(super) fn take_in(tx: &Connection, user: UserId) -> rusqlite::Result<()> {
-    let fresh: Vec<StoredTransfer> = tx
+    let fresh: Vec<(StoredTransfer, bool)> = tx
         .prepare_cached(NEW_TRANSFERS)?
-        .query_map(params![user.get(), MAX_TRANSFERS], to_transfer)?
+        .query_map(params![user.get(), MAX_TRANSFERS], |row| {
+            Ok((to_transfer(row)?, row.get(8)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let mut counted =
         tx.prepare_cached("UPDATE bc_gateway_transfers SET counted = 1 WHERE order_id = ? AND step = ?")?;
-    for transfer in fresh {
+    for (transfer, confirmed) in fresh {
         counted.execute(params![transfer.order_id.get(), transfer.step.as_str()])?;
+        if !confirmed {
+            continue;
+        }
         add(tx, transfer.to, transfer.amount)?;
         add(
             tx,

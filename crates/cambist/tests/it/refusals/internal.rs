@@ -11,7 +11,7 @@ use ServiceName::{BcGateway, Exchanger, Wallet};
 
 /// Every internal route, with the services it is for. Operators may call all of them. The bodies make no sense, so that
 /// whoever gets through changes nothing.
-static ROUTES: [(Method, &str, &str, &[ServiceName]); 17] = [
+static ROUTES: [(Method, &str, &str, &[ServiceName]); 32] = [
     (Method::GET, "/auth/user/2", "", &[Wallet]),
     (Method::GET, "/auth/.well-known/jwks.json", "", &[Wallet]),
     (Method::GET, "/balance/wallet/2", "", &[Wallet, Exchanger, BcGateway]),
@@ -34,6 +34,21 @@ static ROUTES: [(Method, &str, &str, &[ServiceName]); 17] = [
     (Method::POST, "/notification/send", "{}", &[Wallet]),
     (Method::GET, "/wallet/sagas", "", &[]),
     (Method::GET, "/wallet/sagas?state=stuck", "", &[]),
+    (Method::POST, "/wallet/sagas/1/retry", "{}", &[]),
+    (Method::POST, "/wallet/sagas/1/resolve", "{}", &[]),
+    (Method::GET, "/wallet/freezes", "", &[]),
+    (Method::GET, "/wallet/freezes/2", "", &[]),
+    (Method::POST, "/wallet/freezes/2", "{}", &[]),
+    (Method::POST, "/wallet/freezes/2/lift", "{}", &[]),
+    (Method::POST, "/wallet/deposits/2", "{}", &[]),
+    (Method::GET, "/wallet/dead_letters", "", &[]),
+    (Method::POST, "/wallet/dead_letters/1/replay", "{}", &[]),
+    (Method::GET, "/exchanger/dead_letters", "", &[]),
+    (Method::POST, "/exchanger/dead_letters/1/replay", "{}", &[]),
+    (Method::GET, "/bc_gateway/dead_letters", "", &[]),
+    (Method::POST, "/bc_gateway/dead_letters/1/replay", "{}", &[]),
+    (Method::GET, "/notification/dead_letters", "", &[]),
+    (Method::POST, "/notification/dead_letters/1/replay", "{}", &[]),
 ];
 
 async fn ask(base: &str, (method, path, body): (&Method, &str, &str), token: Option<&str>) -> Answer {
@@ -87,6 +102,32 @@ async fn each_caller_gets_what_it_needs_and_nothing_else() {
     assert_eq!(snapshot(&system), before, "the bodies made no sense");
 }
 
+/// A ruling or a retry at the service of a step names the operator in its body, so only the wallet, which has seen their
+/// token, may hand it over.
+#[tokio::test]
+async fn nobody_but_the_wallet_speaks_for_an_operator() {
+    let system = TestSystem::start().await;
+    let routes = [
+        (Method::POST, "/exchanger/rulings"),
+        (Method::POST, "/exchanger/retries"),
+        (Method::GET, "/exchanger/steps/1?step=exchange"),
+        (Method::POST, "/bc_gateway/rulings"),
+        (Method::POST, "/bc_gateway/retries"),
+        (Method::GET, "/bc_gateway/steps/1"),
+    ];
+    for (method, path) in &routes {
+        let route = (method, *path, "{}");
+        ask(&system.internal, route, Some(OPERATOR_TOKEN))
+            .await
+            .assert_problem(403, "forbidden");
+        ask(&system.internal, route, Some(&service_token(ServiceName::Balance)))
+            .await
+            .assert_problem(403, "forbidden");
+        let wallet = ask(&system.internal, route, Some(&service_token(Wallet))).await;
+        assert!([404, 422].contains(&wallet.status), "{path}: {wallet:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_auth_tells_of_a_user_is_never_a_credential() {
     let system = TestSystem::start().await;
@@ -120,7 +161,9 @@ async fn none_of_it_is_on_the_public_side() {
     for (method, path, body) in nested.chain(bare) {
         for token in [OPERATOR_TOKEN, &service_token(Wallet)] {
             let answer = ask(base, (&method, &path, body), Some(token)).await;
-            if public.iter().any(|prefix| path.starts_with(prefix)) {
+            let operators = ["sagas", "freezes", "deposits", "dead_letters"];
+            let below = |room: &&str| path.starts_with(&format!("/wallet/{room}/"));
+            if public.iter().any(|prefix| path.starts_with(prefix)) && !operators.iter().any(below) {
                 let key_set = path == "/.well-known/jwks.json";
                 assert_eq!(answer.status, if key_set { 200 } else { 401 }, "{path}: {answer:?}");
             } else {

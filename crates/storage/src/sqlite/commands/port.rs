@@ -11,8 +11,8 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{SqliteCommands, to_found};
 use crate::StoreError;
 use crate::commands::{
-    Acceptance, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, NewCommand, Record, Settlement,
-    State,
+    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Intervention,
+    NewCommand, Record, Settlement, Standing, State,
 };
 use crate::sqlite::columns::micros;
 
@@ -153,6 +153,22 @@ impl CommandStore for SqliteCommands {
         self.database
             .readers()
             .run(move |connection| store.load(connection, key))
+            .await
+    }
+
+    async fn intervene(&self, now: Timestamp, intervention: Intervention) -> Result<Amended, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| store.intervene_in(tx, now, intervention))
+            .await
+    }
+
+    async fn standing(&self, key: CommandKey) -> Result<Option<Standing>, StoreError> {
+        let store = self.clone();
+        self.database
+            .readers()
+            .run(move |connection| store.stand(connection, key))
             .await
     }
 

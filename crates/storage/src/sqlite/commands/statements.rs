@@ -28,6 +28,11 @@ CREATE TABLE {service}_commands (
 CREATE INDEX {service}_commands_due ON {service}_commands (next_attempt_at) WHERE state = 'open';
 ";
 
+/// Finds dead commands without reading all of them: a migration after [`COMMANDS_SCHEMA`].
+pub const DEAD_COMMANDS_INDEX: &str = "
+CREATE INDEX {service}_commands_dead ON {service}_commands (order_id) WHERE state = 'dead';
+";
+
 /// The statements, with the service's table in them.
 pub(super) struct Statements {
     pub(super) insert: String,
@@ -44,6 +49,10 @@ pub(super) struct Statements {
     pub(super) bury: String,
     pub(super) count: String,
     pub(super) release: String,
+    pub(super) standing: String,
+    pub(super) reopen: String,
+    pub(super) end: String,
+    pub(super) hurry: String,
 }
 
 impl Statements {
@@ -69,7 +78,11 @@ impl Statements {
                  WHERE state = 'open' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2"
             ),
             // Read first, then written, in one transaction: RETURNING would build a temporary tree for each row.
-            claim: format!("UPDATE {table} SET epoch = ?2, next_attempt_at = ?3, updated_at = ?4 WHERE rowid = ?1"),
+            // A reason stands for "postponed, and nobody has it".
+            claim: format!(
+                "UPDATE {table} SET epoch = ?2, next_attempt_at = ?3, updated_at = ?4, last_reason = NULL
+                 WHERE rowid = ?1"
+            ),
             // A new intent is only stored once the doubt about the one before has ended.
             checkpoint: format!(
                 "UPDATE {table} SET progress = ?4, updated_at = ?5, answer_missing_since = NULL, missing_reported = 0
@@ -98,6 +111,23 @@ impl Statements {
                  RETURNING content"
             ),
             count: format!("SELECT count(*) FROM {table} WHERE state = 'open'"),
+            standing: format!(
+                "SELECT content, progress, state, result, tries, last_reason, answer_missing_since, missing_reported,
+                 next_attempt_at FROM {table} WHERE order_id = ?1 AND step = ?2"
+            ),
+            reopen: format!(
+                "UPDATE {table} SET state = 'open', epoch = epoch + 1, progress = ?3, result = NULL, tries = 0,
+                 next_attempt_at = ?4, updated_at = ?4, answer_missing_since = NULL, missing_reported = 0,
+                 last_reason = 'an operator wants it tried again' WHERE order_id = ?1 AND step = ?2"
+            ),
+            end: format!(
+                "UPDATE {table} SET state = ?3, epoch = epoch + 1, progress = ?4, result = ?5, updated_at = ?6,
+                 answer_missing_since = NULL, last_reason = NULL WHERE order_id = ?1 AND step = ?2"
+            ),
+            hurry: format!(
+                "UPDATE {table} SET next_attempt_at = min(next_attempt_at, ?3)
+                 WHERE order_id = ?1 AND step = ?2 AND state = 'open' AND last_reason IS NOT NULL"
+            ),
             release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
         }
     }

@@ -28,6 +28,18 @@ const OPEN: &str = "SELECT order_id FROM wallet_orders INDEXED BY wallet_orders_
 const COMPLETED: &str = "SELECT count(*) FROM wallet_orders WHERE order_id >= ?1 AND state = 'completed'";
 const LAST: &str = "SELECT coalesce(max(order_id), 0) FROM wallet_orders";
 
+const STUCK: &str = "SELECT count(*) FROM wallet_orders INDEXED BY wallet_orders_due
+    WHERE state NOT IN ('completed', 'failed') AND state LIKE 'stuck%'";
+
+/// How many orders are stuck: they wait for an outside answer, or for an operator.
+///
+/// # Errors
+/// What SQLite says.
+pub fn stuck_orders(connection: &Connection) -> rusqlite::Result<u64> {
+    let count: i64 = connection.prepare_cached(STUCK)?.query_row((), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 /// An order as its row and its log tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderFacts {

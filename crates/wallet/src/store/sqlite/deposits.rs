@@ -21,7 +21,11 @@ const BY_KEY: &str = concat!(
     deposit_columns!(),
     ", fingerprint FROM wallet_deposits WHERE user_id = ?1 AND idempotency_key = ?2"
 );
-const BY_REFERENCE: &str = "SELECT deposit_id FROM wallet_deposits WHERE user_id = ?1 AND reference = ?2";
+const BY_REFERENCE: &str = concat!(
+    "SELECT ",
+    deposit_columns!(),
+    " FROM wallet_deposits WHERE user_id = ?1 AND reference = ?2"
+);
 const INSERT: &str = "INSERT INTO wallet_deposits (user_id, currency, amount, reference, status, idempotency_key,
     fingerprint, next_attempt_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const BOOK: &str = "UPDATE wallet_deposits SET status = 'booked', booked_at = ?2
@@ -132,10 +136,16 @@ impl SqliteWallet {
         }
         let taken = tx
             .prepare_cached(BY_REFERENCE)?
-            .query_row(params![user, new.reference], |row| rows::deposit_id(row, 0))
+            .query_row(params![user, new.reference], rows::deposit)
             .optional()?;
-        if let Some(id) = taken {
-            return Ok(Placement::ReferenceTaken(id));
+        if let Some(other) = taken {
+            // An operator has no key: the payment's reference is its name, and a repetition says the same of it.
+            let same = new.instruction.is_some() && other.amount == new.amount;
+            return Ok(if same {
+                Placement::Replayed(other)
+            } else {
+                Placement::ReferenceTaken(other.id)
+            });
         }
         let key = new.idempotency.as_ref();
         let status = DepositStatus::Pending;
@@ -162,6 +172,11 @@ impl SqliteWallet {
             created_at: now,
             booked_at: None,
         };
+        if let Some(instruction) = &new.instruction {
+            let subject = format!("deposit:{id}");
+            self.acts
+                .record(tx, now, ("deposit", &subject), instruction, None, None)?;
+        }
         let command = Command::Post(deposit_posting(&deposit));
         let payload = command.to_json().map_err(encoding)?;
         self.outbox.put(tx, now, command.destination(), payload)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::operators::Instruction;
 use contracts::time::later;
 use contracts::{OrderId, UserId};
 use jiff::Timestamp;
@@ -13,7 +14,9 @@ use storage::sqlite::{AmountBlob, Tx, micros};
 use super::rows::{self, event_columns, order_columns};
 use super::{SqliteWallet, collect_readable, encoding, is_unreadable, limit_of};
 use crate::domain::{Advance, Effect, Event, Fact, LogEntry, Order, OrderState, Saga, advance, command};
-use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, Undecided};
+use crate::ports::{
+    Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, SagaRecord, Undecided,
+};
 
 const BY_KEY: &str = concat!(
     "SELECT ",
@@ -34,7 +37,7 @@ const LOAD: &str = concat!("SELECT ", order_columns!(), " FROM wallet_orders WHE
 /// Compare and set: by the state and the revision that the decision was made from.
 const MOVE: &str = "UPDATE wallet_orders SET state = ?4, revision = revision + 1, held = ?5, filled = ?6, value = ?7,
     fee = ?8, returned = ?9, price = ?10, chain_transaction = ?11, refusals = ?12, failure_code = ?13, tries = ?14,
-    next_attempt_at = ?15, updated_at = ?16
+    next_attempt_at = ?15, updated_at = ?16, promised = ?17
     WHERE order_id = ?1 AND state = ?2 AND revision = ?3";
 const DUE: &str = concat!(
     "SELECT ",
@@ -154,6 +157,16 @@ impl OrderStore for SqliteWallet {
             tx.prepare_cached(FORGET_KEYS)?
                 .execute(params![micros(before), limit_of(limit)])
         };
+        self.database.writer().run(job).await
+    }
+
+    async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError> {
+        self.read_saga(id).await
+    }
+
+    async fn hurry(&self, now: Timestamp, id: OrderId, instruction: Instruction) -> Result<Option<Order>, StoreError> {
+        let store = self.clone();
+        let job = move |tx: &mut Tx<'_>| store.hurry_in(tx, now, id, &instruction);
         self.database.writer().run(job).await
     }
 
@@ -288,7 +301,7 @@ impl SqliteWallet {
     }
 }
 
-fn load(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Order>> {
+pub(super) fn load(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Order>> {
     connection
         .prepare_cached(LOAD)?
         .query_row([id.get()], rows::order)
@@ -315,6 +328,7 @@ fn write_move(tx: &Tx<'_>, order: &Order, from: OrderState, revision: i64) -> ru
         order.tries,
         micros(order.next_attempt_at),
         micros(order.updated_at),
+        saga.promised,
     ])?;
     // One writer: between load and here nobody else can have moved it. If that is ever not so, nothing is stored.
     if written == 1 {

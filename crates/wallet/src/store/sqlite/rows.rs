@@ -19,7 +19,7 @@ macro_rules! order_columns {
     () => {
         "order_id, user_id, client_reference, side, asset, currency, requested, definition, state, revision, held, \
          filled, value, fee, returned, price, chain_transaction, refusals, failure_code, tries, next_attempt_at, \
-         created_at, updated_at"
+         created_at, updated_at, promised"
     };
 }
 pub(super) use order_columns;
@@ -69,6 +69,7 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
         terms,
         state: text(row, 8)?,
         held: row.get(10)?,
+        promised: row.get(23)?,
         trade,
         transaction: row.get(16)?,
         refusals: row.get(17)?,
@@ -127,7 +128,7 @@ pub(super) fn deposit_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Depos
     DepositId::try_new(row.get(column)?).map_err(|error| bad_column(column, Type::Integer, error))
 }
 
-fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
+pub(super) fn user_id(row: &Row<'_>, column: usize) -> rusqlite::Result<UserId> {
     UserId::try_new(row.get(column)?).map_err(|error| bad_column(column, Type::Integer, error))
 }
 

@@ -15,6 +15,7 @@ fn new_deposit(reference: &str) -> NewDeposit {
         amount: usd("600"),
         reference: reference.to_owned(),
         idempotency: None,
+        instruction: None,
     }
 }
 

@@ -11,12 +11,15 @@ use contracts::clients::{
 };
 use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Transfer, TransferId};
 use contracts::messages::{FailureCode, Message, Queue, SCHEMA_VERSION, Status, Step, StepResult, Trade};
+use contracts::operators::{
+    ChainRuling, ChainVerdict, Instruction, Retried, RulingOutcome, StepView, VenueRuling, VenueVerdict,
+};
 use contracts::{Amount, OrderId, Price, UserId};
 use jiff::Timestamp;
 use transport::local::LocalTransport;
 use transport::queue::Transport as _;
 
-use super::Ledger;
+use super::{Ledger, rulings};
 
 /// What becomes of trades. Prices are 10 USD for 1 BTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +105,8 @@ pub(crate) struct Trader {
     pub(crate) reversal: Mutex<Reversal>,
     /// How many results get lost on their way.
     pub(crate) lose: Mutex<usize>,
+    /// What operators said.
+    pub(crate) rulings: Mutex<Vec<VenueRuling>>,
     commands: Commands<ExchangeCommand, (OrderId, bool)>,
 }
 
@@ -113,6 +118,7 @@ impl Trader {
             venue: Mutex::new(Venue::Fills),
             reversal: Mutex::new(Reversal::AtALoss),
             lose: Mutex::default(),
+            rulings: Mutex::default(),
             commands: Mutex::default(),
         }
     }
@@ -272,6 +278,38 @@ impl Exchanger for Trader {
         }
         Ok(submissions)
     }
+
+    async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError> {
+        let known = self.commands.lock().unwrap().get(&(ruling.order_id, false)).cloned();
+        let Some((command, None)) = known else {
+            return Ok(rulings::answered(known.is_some()));
+        };
+        self.set(match &ruling.verdict {
+            VenueVerdict::Executed { .. } => Venue::Fills,
+            VenueVerdict::NotExecuted => Venue::Fails(FailureCode::NotExecuted),
+        });
+        self.rulings.lock().unwrap().push(ruling);
+        self.carry_out(command).await;
+        Ok(RulingOutcome::Recorded { replayed: false })
+    }
+
+    async fn retry(&self, id: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError> {
+        assert_eq!(instruction.operator, "operator:ann");
+        let known = self.commands.lock().unwrap().get(&(id, step == Step::Reverse)).cloned();
+        match known {
+            None => Ok(Retried::Unknown),
+            Some((command, Some(StepResult::Failure { .. }))) if step == Step::Reverse => {
+                self.carry_out(command).await;
+                Ok(Retried::Reopened)
+            }
+            Some(_) => Ok(Retried::Nudged),
+        }
+    }
+
+    async fn view(&self, id: OrderId, step: Step) -> Result<Option<StepView>, ClientError> {
+        let known = self.commands.lock().unwrap().get(&(id, step == Step::Reverse)).cloned();
+        Ok(known.map(|(_, result)| rulings::view(step, result)))
+    }
 }
 
 /// What becomes of withdrawals.
@@ -350,6 +388,29 @@ impl BcGateway for Gateway {
             submissions.push(Submission::Accepted { replayed });
         }
         Ok(submissions)
+    }
+
+    async fn rule(&self, ruling: ChainRuling) -> Result<RulingOutcome, ClientError> {
+        let known = self.commands.lock().unwrap().get(&ruling.order_id).cloned();
+        let Some((command, None)) = known else {
+            return Ok(rulings::answered(known.is_some()));
+        };
+        self.set(match ruling.verdict {
+            ChainVerdict::Confirmed { .. } => Chain::Confirms,
+            ChainVerdict::NeverConfirms => Chain::Refuses,
+        });
+        self.carry_out(command).await;
+        Ok(RulingOutcome::Recorded { replayed: false })
+    }
+
+    async fn retry(&self, id: OrderId, _: Instruction) -> Result<Retried, ClientError> {
+        let known = self.commands.lock().unwrap().contains_key(&id);
+        Ok(if known { Retried::Nudged } else { Retried::Unknown })
+    }
+
+    async fn view(&self, id: OrderId) -> Result<Option<StepView>, ClientError> {
+        let known = self.commands.lock().unwrap().get(&id).cloned();
+        Ok(known.map(|(_, result)| rulings::view(Step::Withdraw, result)))
     }
 }
 
