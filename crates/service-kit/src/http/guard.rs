@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
-use ::http::header::CACHE_CONTROL;
+use ::http::header::{CACHE_CONTROL, CONNECTION};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
+use super::awaited::Sender;
 use crate::metrics::ListenerMetrics;
 use crate::problem::{Problem, ProblemCode};
 use crate::settings::Settings;
@@ -27,7 +28,8 @@ const SHED_FOR: Duration = Duration::from_secs(1);
 pub struct RequestLimits {
     /// Requests worked on at the same time; one more is answered 503 at once.
     pub max_in_flight: NonZeroUsize,
-    /// How long one may take, reading its body included; then 503, and whether it had an effect is unknown.
+    /// How long one may take, reading its body included; then 408 if the body is what is missing, else 503, and whether
+    /// it had an effect is unknown.
     pub timeout: Duration,
 }
 
@@ -98,6 +100,8 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
     };
     // What a handler leaves behind when it panics is its own state, dropped with it; shared state is behind locks
     // and channels that survive a panic.
+    let sender = Sender::default();
+    let request = sender.clone().watched(request);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(guard.timeout, answered).await {
         Ok(Ok(response)) => response,
@@ -105,6 +109,10 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
         Ok(Err(_)) => {
             guard.metrics.panicked.one();
             Problem::new(ProblemCode::Internal).into_response()
+        }
+        // No handler does anything before it has the whole body; and what is still to come of it is no request.
+        Err(_) if sender.is_awaited() => {
+            ([(CONNECTION, "close")], Problem::new(ProblemCode::SlowBody)).into_response()
         }
         Err(_) => {
             guard.metrics.timed_out.one();

@@ -3,6 +3,7 @@
 //! [`serve`] bounds connections, headers and idleness; [`guard`] bounds how many requests are worked on and for how
 //! long, before a token or a body is looked at; [`rate_limited`] bounds what one address may ask.
 
+mod awaited;
 mod closing;
 mod guard;
 mod patient;

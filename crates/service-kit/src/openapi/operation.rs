@@ -262,11 +262,11 @@ pub(super) fn unwrap_optional_body(operation: &mut Operation) {
     };
     for content in body.content.values_mut() {
         if let RefOr::T(content) = content
-            && let Some(RefOr::T(Schema::OneOf(either))) = &mut content.schema
+            && let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
             && either.items.len() == 2
-            && let Some(RefOr::Ref(schema)) = either.items.pop()
+            && let Some(schema) = either.items.iter().find(|it| matches!(it, RefOr::Ref(_)))
         {
-            content.schema = Some(RefOr::Ref(schema));
+            content.schema = Some(schema.clone());
             body.required = Some(Required::False);
         }
     }

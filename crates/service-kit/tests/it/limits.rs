@@ -107,7 +107,7 @@ async fn a_request_that_takes_too_long_is_answered_and_its_place_given_back() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_is_a_request_that_takes_too_long() {
+async fn a_body_that_never_ends_is_its_senders_fault() {
     let (server, _gate) = gated(RequestLimits {
         timeout: Duration::from_millis(100),
         ..wide().0
@@ -117,7 +117,7 @@ async fn a_body_that_never_ends_is_a_request_that_takes_too_long() {
     let head = b"POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nbegin";
     let answer = crate::support::exchange(&mut stream, head).await;
     assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("urn:cambist:problem:timeout"),
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("urn:cambist:problem:slow_body"),
         "{answer}"
     );
 }
