@@ -71,7 +71,7 @@ async fn dying_before_the_server_s_answer_repeats_the_mail_once_with_the_same_id
     let program = mailing(&folder, &server);
     let running = program.up().await;
     let user = running.api.given_a_user_with("ada", "600").await;
-    placed(&user.buy("30", None).await);
+    assert_eq!(placed(&user.buy("30", None).await), 1);
     // The server has the mail, and will never say so.
     let first = server.taken().await;
     running.kill().await;
@@ -79,6 +79,7 @@ async fn dying_before_the_server_s_answer_repeats_the_mail_once_with_the_same_id
     let second = server.taken().await;
     assert_eq!(first.header("Message-ID"), second.header("Message-ID"));
     assert_eq!(first.data, second.data);
+    assert_ne!(first.session, second.session, "a connection does not outlive its process");
     audit_when_all_mail_has_gone(&program).await;
     assert_eq!(running.terminate().await, Some(0));
     assert_eq!(program.up().await.terminate().await, Some(0));

@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod deposits;
 mod events;
+mod letters;
 mod operators;
 mod orders;
 mod recovery;
