@@ -17,6 +17,7 @@ mod ops;
 mod program;
 mod races;
 mod refusals;
+mod rehearsal;
 mod restart;
 #[path = "../../../notification/tests/smtp/mod.rs"]
 mod server;
