@@ -49,13 +49,13 @@ async fn eventually(system: &TestSystem, expected: &[(&str, &str)]) -> String {
 
 /// A day with all kinds of things in it.
 async fn a_day(system: &TestSystem) {
-    let user = system.api.given_a_user_with("ada", "600").await;
+    let user = system.api.given_a_user_with("quetzal", "600").await;
     user.order_at_its_end(placed(&user.buy("30", None).await)).await;
     let sell = placed(&user.sell("1.5", None).await);
     user.order_at_its_end(sell).await;
     user.buy("100000", None).await.assert_problem(423, "insufficient_funds");
     system.mail_about(sell).await;
-    let wrong = serde_json::json!({"username": "ada", "password": "not hers"});
+    let wrong = serde_json::json!({"username": "quetzal", "password": "not hers"});
     let request = system.api.request(Method::POST, "/login").json(&wrong);
     assert_eq!(system.api.send(request).await.unwrap().status, 401);
     let nowhere = system.api.request(Method::GET, "/wallet/2/secret-place?token=abc");
@@ -178,7 +178,7 @@ async fn no_secret_no_person_and_no_path_is_shown() {
     a_day(&system).await;
     let page = scrape(&system).await;
     for word in [
-        "ada",
+        "quetzal",
         "Lovelace",
         "example.com",
         "secret-place",

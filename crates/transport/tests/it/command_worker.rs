@@ -100,7 +100,14 @@ async fn what_becomes_of_claims_is_counted() {
     assert_eq!(told, [(1, Status::Done), (2, Status::Unresolved)]);
     // Its end waits until all is settled.
     running.end().await;
-    let ends = [&metrics.done, &metrics.dead, &metrics.postponed, &metrics.panicked, &metrics.failed, &metrics.fenced];
+    let ends = [
+        &metrics.done,
+        &metrics.dead,
+        &metrics.postponed,
+        &metrics.panicked,
+        &metrics.failed,
+        &metrics.fenced,
+    ];
     assert_eq!(ends.map(contracts::metrics::Counter::get), [1, 1, 1, 1, 0, 0]);
 }
 

@@ -39,7 +39,16 @@ const SCALE: Family = Family::gauge(
 const ACCOUNTS: &str = "SELECT owner, asset, balance FROM balance_accounts";
 
 /// Whose the money is, without names.
-const CLASSES: [&str; 8] = ["users", "hot_wallet", "venue", "bank", "chain", "treasury", "fees", "rounding"];
+const CLASSES: [&str; 8] = [
+    "users",
+    "hot_wallet",
+    "venue",
+    "bank",
+    "chain",
+    "treasury",
+    "fees",
+    "rounding",
+];
 
 fn class(owner: &str) -> Option<usize> {
     // Most are customers: they need no parsing.
@@ -73,12 +82,10 @@ fn add_up(connection: &Connection) -> rusqlite::Result<Totals> {
         let code = row.get_ref(1)?.as_str()?;
         let asset = Asset::KNOWN.iter().position(|known| known.code() == code);
         let class = class(row.get_ref(0)?.as_str()?);
-        let sum = asset
-            .zip(class)
-            .and_then(|(asset, class)| {
-                let sums = totals.sums.get_mut(asset)?.get_or_insert([0; CLASSES.len()]);
-                sums.get_mut(class)
-            });
+        let sum = asset.zip(class).and_then(|(asset, class)| {
+            let sums = totals.sums.get_mut(asset)?.get_or_insert([0; CLASSES.len()]);
+            sums.get_mut(class)
+        });
         let balance: AmountBlob = row.get(2)?;
         match sum.and_then(|sum| Some((sum.checked_add(balance.0)?, sum))) {
             Some((more, sum)) => *sum = more,
