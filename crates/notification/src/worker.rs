@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use contracts::messages::Queue;
 use service_kit::shutdown::Shutdown;
 use storage::outbox::{Destination, OutboxRow};
 use tokio::sync::mpsc;
@@ -14,8 +13,6 @@ use transport::queue::PublishError;
 
 use crate::Parts;
 use crate::metrics::QUEUE;
-
-const QUEUE: Queue = Queue::Notifications;
 
 pub(crate) fn start_worker(parts: &Parts, shutdown: &Shutdown) {
     let (lane, granted) = Lane::new(parts.settings.lane_capacity);
