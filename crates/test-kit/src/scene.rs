@@ -93,7 +93,8 @@ impl Scene {
     /// When it does not start.
     pub async fn start(self) -> TestSystem {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        TestSystem::start_in(self, folder).await
+        // A system being wired is large, and no test needs it on its stack.
+        Box::pin(TestSystem::start_in(self, folder)).await
     }
 
     pub(crate) fn settings(&self, data: &Path) -> Settings {

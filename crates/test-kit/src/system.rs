@@ -337,7 +337,7 @@ impl Stopped {
     /// # Panics
     /// When it does not start.
     pub async fn start(self) -> TestSystem {
-        TestSystem::start_in(self.scene, self.folder).await
+        Box::pin(TestSystem::start_in(self.scene, self.folder)).await
     }
 }
 

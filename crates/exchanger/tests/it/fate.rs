@@ -68,9 +68,10 @@ async fn fates(seed: u64, folder: &Path, hour: i64, ids: &[ClientOrderId]) -> BT
     let venue = SimulatedVenue::try_open(&path, name(), market, Arc::new(manners(seed)), clock.clone()).unwrap();
     let mut fates = BTreeMap::new();
     for id in ids {
-        let (side, limit) = match id.step {
-            Step::Reverse => (Side::Sell, Limit::Quantity(btc("1.5"))),
-            _ => (Side::Buy, Limit::Spend(usd("30"))),
+        let (side, limit) = if id.step == Step::Reverse {
+            (Side::Sell, Limit::Quantity(btc("1.5")))
+        } else {
+            (Side::Buy, Limit::Spend(usd("30")))
         };
         let answer = venue
             .place(&VenueOrder {

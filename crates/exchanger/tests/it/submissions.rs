@@ -7,7 +7,7 @@ use exchanger::domain::progress::Progress;
 use exchanger::ports::ClientOrderId;
 use storage::outbox::OutboxRow;
 
-use crate::scene::{Scene, btc, buy, client_order_id, command, exchange, order, sell, usd};
+use crate::scene::{Scene, btc, buy, client_order_id, command, exchange, sell, usd};
 
 fn messages(rows: &[OutboxRow]) -> Vec<(Step, Status)> {
     let message = |row: &OutboxRow| serde_json::from_str::<Message>(&row.payload).unwrap();

@@ -129,8 +129,8 @@ async fn submit(client: &dyn Exchanger, command: contracts::clients::ExchangeCom
     assert_eq!(outcome, [Submission::Accepted { replayed: false }]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_orders_at_a_rude_venue_all_end_and_the_books_are_the_venues() {
+/// A venue at which two of three order meets with trouble, and whose price moves.
+fn rude_manners() -> RandomManners {
     let rates = Rates {
         refuse: basis_points(1_000),
         partial: basis_points(1_500),
@@ -147,8 +147,12 @@ async fn two_hundred_orders_at_a_rude_venue_all_end_and_the_books_are_the_venues
         drift: 3,
         volatility: basis_points(40),
     };
-    let manners = RandomManners::try_new(11, rates, Duration::from_millis(2), course).unwrap();
-    let mut running = Running::with(manners).await;
+    RandomManners::try_new(11, rates, Duration::from_millis(2), course).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_orders_at_a_rude_venue_all_end_and_the_books_are_the_venues() {
+    let mut running = Running::with(rude_manners()).await;
     running.service.start_worker(&running.shutdown);
     running
         .service
