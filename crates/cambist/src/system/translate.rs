@@ -1,5 +1,7 @@
 //! From the one table of settings to each service's own knobs.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use balance::domain::Capital;
 use contracts::Asset;
@@ -111,6 +113,8 @@ pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
         streams: wallet::Streams {
             most: settings.max_streams,
             most_per_user: settings.max_streams_per_user,
+            // Nobody else commits; a look now and then costs little all the same.
+            look_again: Duration::from_secs(30),
             ..wallet::Streams::default()
         },
         key_lifetime: settings.idempotency_retention,

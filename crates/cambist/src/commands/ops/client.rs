@@ -37,7 +37,8 @@ impl Client {
         Ok(Self {
             base,
             token: token(settings)?,
-            http: reqwest::Client::builder().timeout(PATIENCE).build()?,
+            // The token is for this listener alone, not for a proxy that the environment names.
+            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
         })
     }
 
