@@ -84,7 +84,9 @@ impl SourcedWithdrawal {
 /// Send crypto.
 ///
 /// From the wallet of the path to the acquirer's; with `compensate`, undo that. The result comes as a message.
-#[utoipa::path(post, path = "/withdraw/{user_id}", operation_id = "withdraw", request_body = Withdrawal,
+#[utoipa::path(post, path = "/withdraw/{user_id}", operation_id = "withdraw",
+    params(("user_id" = i64, Path, minimum = 1, description = "The source: whose wallet it leaves.", example = 1)),
+    request_body = Withdrawal,
     responses(
         (status = 202, description = "On disk, now or before.", body = Accepted,
             headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),

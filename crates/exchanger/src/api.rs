@@ -63,7 +63,8 @@ async fn buy(
 ///
 /// A buy is limited by `fiat_amount`, a sell and the undoing of a buy (`compensate`) by `crypto_amount`. The result comes as
 /// a message.
-#[utoipa::path(post, path = "/sell/{order_id}", operation_id = "sell", request_body = CommandBody,
+#[utoipa::path(post, path = "/sell/{order_id}", operation_id = "sell",
+    request_body(content = CommandBody, example = json!({"acquirer_user_id": 2, "order_id": 1, "crypto_amount": 1.5})),
     responses(
         (status = 202, description = "On disk, now or before.", body = Accepted,
             headers(("Idempotency-Replayed" = Option<String>, description = "There when it had been accepted before."))),
@@ -88,7 +89,9 @@ async fn buy_all(
 }
 
 /// Sell for many orders, 1 to 100.
-#[utoipa::path(post, path = "/sell", operation_id = "sell_all", request_body = Vec<CommandBody>,
+#[utoipa::path(post, path = "/sell", operation_id = "sell_all",
+    request_body(content = Vec<CommandBody>,
+        example = json!([{"acquirer_user_id": 2, "order_id": 1, "crypto_amount": 1.5}])),
     responses((status = 202, description = "An outcome each, in their order.", body = Vec<Outcome>)))]
 async fn sell_all(
     State(client): State<Client>,

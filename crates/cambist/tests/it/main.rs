@@ -15,6 +15,7 @@ mod events;
 mod idempotency;
 mod mail;
 mod metrics;
+mod openapi;
 mod ops;
 mod program;
 mod races;
