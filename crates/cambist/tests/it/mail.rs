@@ -79,7 +79,10 @@ async fn dying_before_the_server_s_answer_repeats_the_mail_once_with_the_same_id
     let second = server.taken().await;
     assert_eq!(first.header("Message-ID"), second.header("Message-ID"));
     assert_eq!(first.data, second.data);
-    assert_ne!(first.session, second.session, "a connection does not outlive its process");
+    assert_ne!(
+        first.session, second.session,
+        "a connection does not outlive its process"
+    );
     audit_when_all_mail_has_gone(&program).await;
     assert_eq!(running.terminate().await, Some(0));
     assert_eq!(program.up().await.terminate().await, Some(0));

@@ -22,7 +22,7 @@ mod races;
 mod refusals;
 mod rehearsal;
 mod restart;
-#[path = "../../../notification/tests/smtp/mod.rs"]
+#[path = "../../../notification/tests/it/server.rs"]
 mod server;
 mod states;
 mod tour;

@@ -9,7 +9,6 @@ mod given;
 mod letters;
 mod pages;
 mod routes;
-#[path = "../smtp/mod.rs"]
 mod server;
 mod smtp;
 mod smtp_tls;

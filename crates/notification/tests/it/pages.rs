@@ -1,5 +1,5 @@
 //! What arrives in a user's mail box, to the letter: each kind of text that `wallet` writes (the files of its own tests),
-//! and one that means harm, as a whole message in `tests/letters`. After a change:
+//! and one that means harm, as a whole message in `tests/it/pages`. After a change:
 //! `UPDATE_REFERENCES=1 cargo test -p notification pages`.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ const HARMFUL: &str = "Order 7 <script>alert('₿')</script>\n\
     <img src=\"https://example.com/seen?by=ada\"> & \"quotes\"\n  two  blanks\n\n\n\nFrom the end\n.";
 
 fn letter_of_wallet(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../wallet/tests/letters/{name}.txt"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../wallet/tests/it/letters/{name}.txt"));
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -51,7 +51,7 @@ async fn each_mail_reads_as_it_is_written_down() {
             "{name}: bare line ends"
         );
         let text = text.replace("\r\n", "\n");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/letters/{name}.eml"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/pages/{name}.eml"));
         if update {
             std::fs::write(&path, &text).unwrap();
         }

@@ -43,10 +43,8 @@ fn through(server: &MailServer) -> Given {
 
 #[track_caller]
 fn assert_later(answer: &MailAnswer, words: &str) {
-    match answer {
-        MailAnswer::TryLater { reason } if reason.contains(words) => {}
-        other => panic!("not later because of {words:?}: {other:?}"),
-    }
+    let later = matches!(answer, MailAnswer::TryLater { reason } if reason.contains(words));
+    assert!(later, "not later because of {words:?}: {answer:?}");
 }
 
 #[tokio::test]

@@ -54,10 +54,9 @@ impl Scene {
 
 #[track_caller]
 fn assert_no_session(answer: &MailAnswer, why: &str) {
-    match answer {
-        MailAnswer::TryLater { reason } if reason.contains("is not ready") && reason.contains(why) => {}
-        other => panic!("a session, or none for another reason than {why:?}: {other:?}"),
-    }
+    let none = matches!(answer, MailAnswer::TryLater { reason }
+        if reason.contains("is not ready") && reason.contains(why));
+    assert!(none, "a session, or none for another reason than {why:?}: {answer:?}");
 }
 
 const FORMS: [(&str, &str); 2] = [("starttls", "smtp://HOST?tls=required"), ("tls", "smtps://HOST")];

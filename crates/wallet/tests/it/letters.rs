@@ -1,4 +1,4 @@
-//! What users are told, to the letter: each kind of text as a file in `tests/letters`, which is also what the mails of
+//! What users are told, to the letter: each kind of text as a file in `tests/it/letters`, which is also what the mails of
 //! `notification` are tested with. After a change: `UPDATE_REFERENCES=1 cargo test -p wallet letters`.
 
 use std::path::Path;
@@ -48,7 +48,7 @@ fn each_letter_reads_as_it_is_written_down() {
     ];
     let update = std::env::var_os("UPDATE_REFERENCES").is_some();
     for (name, saga) in letters {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/letters/{name}.txt"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/letters/{name}.txt"));
         let text = notice(saga);
         if update {
             std::fs::write(&path, &text).unwrap();

@@ -127,7 +127,7 @@ impl Session {
         // A sender that is refused is refused with every mail: a setting, which an operator can mend.
         self.0.command(mail).await.map_err(|error| match refusal(&error) {
             Offer::Refused(reason) => Offer::Later(reason),
-            other => other,
+            other @ (Offer::Accepted | Offer::Later(_) | Offer::Broken(_)) => other,
         })?;
         let rcpt = Rcpt::new(receiver.clone(), Vec::new());
         self.0.command(rcpt).await.map_err(|error| refusal(&error))?;

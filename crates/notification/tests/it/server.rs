@@ -41,7 +41,7 @@ impl MailServer {
             python.display()
         );
         let mut child = Command::new(python)
-            .arg(root.join("crates/notification/tests/smtp/server.py"))
+            .arg(root.join("crates/notification/tests/it/server/server.py"))
             .arg(told.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
