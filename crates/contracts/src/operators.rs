@@ -91,7 +91,7 @@ pub trait DeadLetters: Send + Sync {
 /// What an operator establishes about an order at the venue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(examples(json!({"order_id": 1, "attempt": "cambist-1-exchange-1", "verdict": {"outcome": "not_executed"},
+#[schema(examples(json!({"order_id": 1, "attempt": "cambist-7f3a09c1-1-exchange-1", "verdict": {"outcome": "not_executed"},
     "instruction": {"operator": "operator:ann", "reason": "the venue says so"}})))]
 pub struct VenueRuling {
     /// The order.
@@ -106,7 +106,7 @@ pub struct VenueRuling {
 
 /// What became of an order at the venue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
+#[serde(rename_all = "snake_case", tag = "outcome", deny_unknown_fields)]
 pub enum VenueVerdict {
     /// The venue executed it, as far as these fills say; at least one.
     Executed {
@@ -116,7 +116,8 @@ pub enum VenueVerdict {
         venue_reference: String,
     },
     /// The venue never executed any of it, and never will.
-    NotExecuted,
+    // Braces, because serde lets a variant without them have unknown fields.
+    NotExecuted {},
 }
 
 /// A part of an order that was executed at one price.
@@ -147,7 +148,7 @@ pub struct ChainRuling {
 
 /// What became of a transfer on the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
+#[serde(rename_all = "snake_case", tag = "outcome", deny_unknown_fields)]
 pub enum ChainVerdict {
     /// It is confirmed for good.
     Confirmed {
@@ -155,7 +156,8 @@ pub enum ChainVerdict {
         transaction: String,
     },
     /// It is not confirmed and never will be.
-    NeverConfirms,
+    // Braces, because serde lets a variant without them have unknown fields.
+    NeverConfirms {},
 }
 
 /// What became of a ruling.

@@ -40,8 +40,8 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         (ChainVerdict::Confirmed { .. }, Progress::Unsigned) => {
             refuse("nothing was signed, so nothing of ours can be confirmed".to_owned())
         }
-        (ChainVerdict::NeverConfirms, Progress::Unsigned) => end(&Progress::Unsigned),
-        (ChainVerdict::NeverConfirms, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
+        (ChainVerdict::NeverConfirms {}, Progress::Unsigned) => end(&Progress::Unsigned),
+        (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
         (_, Progress::Confirmed(_) | Progress::Void(_)) => {
             refuse("an operator has said before what became of it".to_owned())
         }

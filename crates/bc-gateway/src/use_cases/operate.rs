@@ -31,7 +31,7 @@ pub(super) async fn rule(gateway: &Submit, ruling: ChainRuling) -> Result<Ruling
     };
     // Only of what is open can the outcome still change; of what has ended the store knows the answer.
     let undecided = matches!(standing.record.state, State::Open | State::Dead);
-    if let (ChainVerdict::NeverConfirms, Progress::Signed(transfer), true) = (&verdict, &seen, undecided)
+    if let (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer), true) = (&verdict, &seen, undecided)
         && let Some(detail) = objection_of_chain(gateway, &standing, transfer).await
     {
         return Ok(RulingOutcome::Contradicted { detail });

@@ -8,7 +8,7 @@ use service_kit::http::{RequestLimits, ServeLimits, guard, serve};
 use service_kit::metrics::{HttpMetrics, Scrape};
 use service_kit::openapi::{Routes, publish};
 use service_kit::probes::{Attention, Check, Probes};
-use service_kit::problem::with_fallbacks;
+use service_kit::problem::{with_fallbacks, with_method_fallback};
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
@@ -81,7 +81,7 @@ pub(super) fn serve_on(
     // Probes and metrics stay outside the guard: a full process is busy, not dead, and must be seen to be full.
     let beside = probes.into_routes().merge(scrape.into_routes());
     let (internal, beside) = publish(INTERNAL, internal, beside);
-    let internal = guard(with_fallbacks(internal), limits, &http.internal).merge(beside);
+    let internal = guard(with_fallbacks(internal), limits, &http.internal).merge(with_method_fallback(beside));
     let served = CancellationToken::new();
     // Cancels when the last of them has ended, however it did.
     let serving = Arc::new(served.clone().drop_guard());

@@ -5,6 +5,7 @@
     reason = "a test or a helper that cannot set its scene has failed"
 )]
 
+mod abuse;
 mod audit;
 mod bench;
 mod complaints;

@@ -1,4 +1,5 @@
-//! Refusals: each is a problem document with its status and code, and changes nothing.
+//! Refusals: each is a problem document with its status and code, and changes nothing. What no decent client sends is in
+//! `abuse`.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -200,32 +201,6 @@ async fn what_is_not_there_is_404() {
 }
 
 #[tokio::test]
-async fn another_method_is_405_and_says_which_ones_there_are() {
-    let system = TestSystem::start().await;
-    let (ada, _) = given_ada_and_bob(&system).await;
-    let before = snapshot(&system);
-    let cases = [
-        ("GET", "/register", "POST"),
-        ("PUT", "/login", "POST"),
-        ("POST", "/.well-known/jwks.json", "GET"),
-        ("DELETE", "/wallet/2", "GET"),
-        ("POST", "/wallet/2/transactions", "GET"),
-        ("GET", "/buy/2", "POST"),
-        ("PATCH", "/sell/2", "POST"),
-        ("DELETE", "/orders/2", "GET"),
-        ("PATCH", "/orders/2/1", "GET"),
-    ];
-    for (method, path, allowed) in cases {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = send(&ada, json(&ada, method.clone(), path, "{}")).await;
-        answer.assert_problem(405, "method_not_allowed");
-        let allow = answer.headers["allow"].to_str().unwrap();
-        assert!(allow.contains(allowed), "{method} {path}: {allow}");
-    }
-    assert_eq!(snapshot(&system), before);
-}
-
-#[tokio::test]
 async fn what_exists_already_is_409() {
     let system = TestSystem::start().await;
     let (ada, _) = given_ada_and_bob(&system).await;
@@ -273,35 +248,6 @@ async fn what_exists_already_is_409() {
         ),
     ];
     assert_refused(&system, &ada, &cases).await;
-}
-
-#[tokio::test]
-async fn what_is_too_large_is_413_and_what_is_no_json_is_415() {
-    let system = TestSystem::start().await;
-    let (ada, _) = given_ada_and_bob(&system).await;
-    let before = snapshot(&system);
-    let large = format!(r#"{{"fiat_amount": 30}}{}"#, " ".repeat(16 * 1024));
-    for (method, path) in [
-        (Method::POST, "/buy/2"),
-        (Method::PATCH, "/wallet/2"),
-        (Method::POST, "/login"),
-    ] {
-        send(&ada, json(&ada, method, path, &large))
-            .await
-            .assert_problem(413, "body_too_large");
-    }
-    for kind in ["text/plain", "application/json; charset=latin1", "application/xml", ""] {
-        for (method, path) in [
-            (Method::POST, "/buy/2"),
-            (Method::PATCH, "/wallet/2"),
-            (Method::POST, "/register"),
-        ] {
-            let request = ada.api.request(method, path).bearer_auth(&ada.token);
-            let request = request.header("content-type", kind).body(r#"{"fiat_amount": 30}"#);
-            send(&ada, request).await.assert_problem(415, "unsupported_media_type");
-        }
-    }
-    assert_eq!(snapshot(&system), before);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub fn rule(standing: &Standing, attempt: ClientOrderId, verdict: &VenueVerdict)
         ));
     }
     match verdict {
-        VenueVerdict::NotExecuted => Ok(progress.with_last(|last| last.state = AttemptState::RuledOut)),
+        VenueVerdict::NotExecuted {} => Ok(progress.with_last(|last| last.state = AttemptState::RuledOut)),
         VenueVerdict::Executed { fills, .. } => {
             let fills: Vec<Fill> = fills.iter().map(to_fill).collect();
             let wrong = |violation: super::totals::Violation| format!("the fills cannot be this order's: {violation}");

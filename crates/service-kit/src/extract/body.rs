@@ -19,6 +19,9 @@ pub const BODY_LIMIT: usize = 16 * 1024;
 /// The most bytes a batch of [`contracts::clients::MAX_COMMANDS`] internal commands may have: 256 KiB.
 pub const BATCH_BODY_LIMIT: usize = 256 * 1024;
 
+/// Serde's parser refuses to go deeper, so that no stack overflows.
+const MAX_DEPTH: usize = 128;
+
 /// A JSON body of type `T` and at most `LIMIT` bytes.
 ///
 /// Fields given twice and of the wrong type are refused. Unknown fields are refused if `T` says
@@ -155,8 +158,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Err(error) => error,
     };
     // A field may be wrong long before the text stops being JSON; what is not JSON is 400 all the same.
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(malformed)?;
-    if !error.is_data() {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Problem::new(ProblemCode::MalformedJson).with_detail(error.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(malformed)?;
+    // It is JSON: only for its depth it was not read to the end. Whatever else the parser calls a matter of form (a number
+    // beyond every range, `null` for one of several names) is a value that the field cannot have.
+    if !error.is_data() && is_deep(bytes) {
         return Err(malformed(error));
     }
     // Only now, as nobody waits for a refusal, find out which field it was.
@@ -164,6 +171,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let located = serde_path_to_error::deserialize::<_, T>(NamedFields(&mut json));
     let pointer = located.err().map(|error| pointer(error.path())).unwrap_or_default();
     Err(Problem::invalid(pointer, without_position(&error.to_string())))
+}
+
+/// Whether this JSON is nested deeper than the parser goes.
+fn is_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    json.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth >= MAX_DEPTH
+    })
 }
 
 /// Serde reads a struct from an array too, field by field in the order of declaration. In a body that would be a

@@ -239,11 +239,15 @@ pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Ro
     async fn unknown_path(uri: Uri) -> Problem {
         Problem::not_found(format!("there is nothing at {}", uri.path()))
     }
+    with_method_fallback(router.fallback(unknown_path))
+}
+
+/// Answers unknown methods of its routes with problems; for routes that are merged beside others, whose unknown paths are
+/// theirs.
+pub fn with_method_fallback<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     async fn unknown_method(method: Method) -> Problem {
         Problem::new(ProblemCode::MethodNotAllowed).with_detail(format!("{method} is not possible here"))
     }
     // The router adds `Allow` to the answer of the method fallback.
-    router
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
+    router.method_not_allowed_fallback(unknown_method)
 }

@@ -62,7 +62,7 @@ enum Did {
 /// What became of an attempt. Which other fields there have to be follows from `outcome`, and no others may be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Resolution, examples(json!({"outcome": "not_executed", "attempt": "cambist-1-exchange-1",
+#[schema(as = Resolution, examples(json!({"outcome": "not_executed", "attempt": "cambist-7f3a09c1-1-exchange-1",
     "evidence": "the venue's support says so, ticket 4711"})))]
 pub(super) struct ResolveBody {
     outcome: Outcome,
@@ -217,11 +217,11 @@ fn ruling(order_id: OrderId, terms: &Terms, body: ResolveBody, instruction: Inst
             fills: reported(fills.unwrap_or_default(), terms)?,
             venue_reference: venue_reference.unwrap_or_default(),
         }),
-        Outcome::NotExecuted => venue(VenueVerdict::NotExecuted),
+        Outcome::NotExecuted => venue(VenueVerdict::NotExecuted {}),
         Outcome::Confirmed => chain(ChainVerdict::Confirmed {
             transaction: transaction.unwrap_or_default(),
         }),
-        Outcome::NeverConfirms => chain(ChainVerdict::NeverConfirms),
+        Outcome::NeverConfirms => chain(ChainVerdict::NeverConfirms {}),
     })
 }
 

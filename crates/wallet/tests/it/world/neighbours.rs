@@ -286,7 +286,7 @@ impl Exchanger for Trader {
         };
         self.set(match &ruling.verdict {
             VenueVerdict::Executed { .. } => Venue::Fills,
-            VenueVerdict::NotExecuted => Venue::Fails(FailureCode::NotExecuted),
+            VenueVerdict::NotExecuted {} => Venue::Fails(FailureCode::NotExecuted),
         });
         self.rulings.lock().unwrap().push(ruling);
         self.carry_out(command).await;
@@ -397,7 +397,7 @@ impl BcGateway for Gateway {
         };
         self.set(match ruling.verdict {
             ChainVerdict::Confirmed { .. } => Chain::Confirms,
-            ChainVerdict::NeverConfirms => Chain::Refuses,
+            ChainVerdict::NeverConfirms {} => Chain::Refuses,
         });
         self.carry_out(command).await;
         Ok(RulingOutcome::Recorded { replayed: false })
