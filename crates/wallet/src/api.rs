@@ -16,10 +16,9 @@ mod wallets;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use service_kit::extract::{Fingerprint, IDEMPOTENCY_REPLAYED, IdempotencyKey};
+use service_kit::extract::{Fingerprint, IdempotencyKey};
 use service_kit::internal::Allowed;
 use service_kit::openapi::{Routes, routes};
 use service_kit::problem::{Problem, ProblemCode};
@@ -92,13 +91,4 @@ fn idempotency(key: Option<IdempotencyKey>, fingerprint: Fingerprint) -> Option<
         key: key.as_str().to_owned(),
         fingerprint: fingerprint.0,
     })
-}
-
-/// Says that the answer is that of an earlier request.
-fn replayed_header(replayed: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if replayed {
-        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    headers
 }

@@ -52,7 +52,7 @@ pub struct NewDeposit {
     /// The request's name, if it has one.
     pub idempotency: Option<Idempotency>,
     /// Of one that an operator books: who, and why. Then the reference is its name: the same amount under the same
-    /// reference is a repetition.
+    /// reference is a repetition of what an operator booked. What the user made under it is never that: it is taken then.
     pub instruction: Option<Instruction>,
 }
 

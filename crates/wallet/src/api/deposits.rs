@@ -11,16 +11,16 @@ use service_kit::auth::AuthenticatedUser;
 use service_kit::extract::{IdempotencyKey, JsonBody, PathId};
 use service_kit::internal::Caller;
 use service_kit::openapi::answers;
-use service_kit::operators::instruction;
+use service_kit::operators::{instruction, replayed_header};
 use service_kit::problem::{Problem, ProblemCode};
 
 use super::bodies::{BookDepositBody, DepositBody, DepositedBody, reference};
-use super::{idempotency, problems, replayed_header};
+use super::{idempotency, problems};
 use crate::Deposits;
 use crate::domain::deposit::deposit_amount;
 use crate::domain::{DepositStatus, InvalidTerms};
 use crate::use_cases::Wallet;
-use crate::use_cases::deposit::{MakeDeposit, deposit};
+use crate::use_cases::deposit::{DepositError, MakeDeposit, deposit};
 
 /// Deposit fiat.
 ///
@@ -63,12 +63,13 @@ pub(super) async fn make(
         idempotency: idempotency(key, body.fingerprint),
         instruction: None,
     };
-    make_and_answer(&wallet, request).await
+    make_and_answer(&wallet, request).await.map_err(problems::deposit)
 }
 
 /// Book a payment that arrived.
 ///
-/// Its reference names it: the same reference for the same user is the same payment, booked once.
+/// Its reference names it: the same reference for the same user is the same payment, booked once. 409 where the user has
+/// a deposit of this reference that is not this payment: one of another amount, or one that they made themselves.
 #[utoipa::path(post, path = "/deposits/{user_id}", operation_id = "book_deposit",
     request_body = BookDepositBody,
     responses(
@@ -102,12 +103,12 @@ pub(super) async fn book(
         idempotency: None,
         instruction: Some(instruction(&caller, "/reason", &reason)?),
     };
-    make_and_answer(&wallet, request).await
+    make_and_answer(&wallet, request).await.map_err(problems::booking)
 }
 
 /// A repetition tells how far the deposit is by now: 202 may become 200, and never the other way round.
-async fn make_and_answer(wallet: &Wallet, request: MakeDeposit) -> Result<Response, Problem> {
-    let made = deposit(wallet, request).await.map_err(problems::deposit)?;
+async fn make_and_answer(wallet: &Wallet, request: MakeDeposit) -> Result<Response, DepositError> {
+    let made = deposit(wallet, request).await?;
     let status = match made.deposit.status {
         DepositStatus::Booked => StatusCode::OK,
         DepositStatus::Pending => StatusCode::ACCEPTED,

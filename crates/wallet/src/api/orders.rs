@@ -13,10 +13,11 @@ use serde::Deserialize;
 use service_kit::auth::AuthenticatedUser;
 use service_kit::extract::{IdempotencyKey, JsonBody, Page, PageLimit, PageQuery, PathId, QueryParams};
 use service_kit::openapi::answers;
+use service_kit::operators::replayed_header;
 use service_kit::problem::{Problem, ProblemCode};
 
 use super::bodies::{AcceptedBody, BuyBody, OrderBody, SellBody, reference};
-use super::{idempotency, problems, replayed_header};
+use super::{idempotency, problems};
 use crate::domain::{OrderStatus, Terms};
 use crate::ports::Idempotency;
 use crate::use_cases::Wallet;

@@ -42,6 +42,7 @@ pub(super) fn resolve(error: ResolveError) -> Problem {
 pub(super) fn place_order(error: PlaceOrderError) -> Problem {
     match error {
         PlaceOrderError::NoWallet => no_wallet(),
+        PlaceOrderError::Frozen => Problem::new(ProblemCode::UserFrozen),
         PlaceOrderError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
         PlaceOrderError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
             .with_detail("another order has this client_reference")
@@ -54,11 +55,26 @@ pub(super) fn place_order(error: PlaceOrderError) -> Problem {
 pub(super) fn deposit(error: DepositError) -> Problem {
     match error {
         DepositError::NoWallet => no_wallet(),
+        DepositError::Frozen => Problem::new(ProblemCode::UserFrozen),
         DepositError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
         DepositError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
             .with_detail("another deposit has this reference")
             .with_extension("deposit_id", id.get()),
         DepositError::Store(error) => store(error),
         DepositError::Client(error) => error.into(),
+    }
+}
+
+/// [`deposit`], as operators read it: nothing was booked, and they have to know which of their payments that is.
+pub(super) fn booking(error: DepositError) -> Problem {
+    let taken = matches!(error, DepositError::ReferenceTaken(_));
+    let problem = deposit(error);
+    if taken {
+        problem.with_detail(
+            "not booked: the user has another deposit of this reference, of another amount or one that they made \
+             themselves; look at it, and book this payment under another reference if it is not the same money",
+        )
+    } else {
+        problem
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Deposited {
 pub(crate) enum DepositError {
     #[error("the user has no wallet")]
     NoWallet,
+    #[error("the user is frozen")]
+    Frozen,
     #[error("the idempotency key was used for another request")]
     KeyReused,
     #[error("deposit {0} has this reference")]
@@ -47,10 +49,15 @@ pub(crate) enum DepositError {
 }
 
 /// Stores a deposit and waits a little for its booking. Idempotent by key, and of an operator's by its reference; what is
-/// not booked yet will be, by itself. A repetition tells how far it is by now.
+/// not booked yet will be, by itself. A repetition tells how far it is by now. Users who are frozen make none; what an
+/// operator books arrives all the same.
 pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Deposited, DepositError> {
     if !wallet.has_wallet(request.user_id).await? {
         return Err(DepositError::NoWallet);
+    }
+    // Asked again as late as can be: a body may take its time after the first look.
+    if request.instruction.is_none() && wallet.ports.freezes.is_frozen(request.user_id).await? {
+        return Err(DepositError::Frozen);
     }
     let reference = request.reference.unwrap_or_else(|| wallet.ports.entropy.next_id());
     let new = NewDeposit {

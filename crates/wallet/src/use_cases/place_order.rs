@@ -41,6 +41,8 @@ pub(crate) struct Placed {
 pub(crate) enum PlaceOrderError {
     #[error("the user has no wallet")]
     NoWallet,
+    #[error("the user is frozen")]
+    Frozen,
     #[error("the idempotency key was used for another request")]
     KeyReused,
     #[error("order {0} has this client reference")]
@@ -60,6 +62,10 @@ pub(crate) async fn place_order(
 ) -> Result<Placed, PlaceOrderError> {
     if !wallet.has_wallet(request.user_id).await? {
         return Err(PlaceOrderError::NoWallet);
+    }
+    // Asked again as late as can be: a body may take its time after the first look.
+    if wallet.ports.freezes.is_frozen(request.user_id).await? {
+        return Err(PlaceOrderError::Frozen);
     }
     let PlaceOrder {
         user_id,

@@ -287,6 +287,66 @@ async fn a_frozen_user_gets_403_everywhere_and_their_orders_go_on() {
 }
 
 #[tokio::test]
+async fn a_body_that_takes_its_time_does_not_get_past_a_freeze() {
+    let world = World::awake().await;
+    world.with_600().await;
+    let requests = [
+        ("POST", "/buy/2", json!({"fiat_amount": 30})),
+        ("POST", "/sell/2", json!({"crypto_amount": 1})),
+        ("PATCH", "/wallet/2", json!({"fiat_amount": 30})),
+    ];
+    for (method, path, body) in requests {
+        let freeze = async {
+            let frozen = world.ask("POST", "/freezes/2", Some(json!({"reason": "r"}))).await;
+            assert_eq!(frozen.status, 201, "{}", frozen.text);
+        };
+        let answer = world.request(method, path).json(body).send_slowly(freeze).await;
+        assert_eq!(answer.problem(), (403, "user_frozen".to_owned()), "{method} {path}");
+        world.ask("POST", "/freezes/2/lift", Some(json!({"reason": "r"}))).await;
+    }
+    assert_eq!((world.in_flight(), world.wallet().0), (0, "600".to_owned()));
+    let listed = world.get("/orders/2").await;
+    assert_eq!(listed.body["items"], json!([]));
+    let slow = world.request("POST", "/buy/2").json(json!({"fiat_amount": 30}));
+    assert_eq!(slow.send_slowly(async {}).await.status, 202, "slow alone is no crime");
+}
+
+#[tokio::test]
+async fn a_payment_reaches_a_user_who_is_frozen() {
+    let world = World::awake().await;
+    world.with_600().await;
+    world.ask("POST", "/freezes/2", Some(json!({"reason": "r"}))).await;
+    let body = json!({"fiat_amount": 5, "reference": "SEPA-1", "reason": "bank statement"});
+    let paid = world.ask("POST", "/deposits/2", Some(body)).await;
+    assert_eq!(paid.status, 200, "{}", paid.text);
+    assert_eq!(world.wallet().0, "605");
+}
+
+#[tokio::test]
+async fn a_deposit_that_a_user_made_is_never_taken_for_the_payment_of_the_same_reference() {
+    let world = World::awake().await;
+    world.with_600().await;
+    let own = json!({"fiat_amount": 600, "client_reference": "SEPA-1"});
+    let own = world.request("PATCH", "/wallet/2").json(own).send().await;
+    assert_eq!(own.status, 200, "{}", own.text);
+    let pay = async |reference: &str| {
+        let body = json!({"fiat_amount": 600, "reference": reference, "reason": "bank statement"});
+        world.ask("POST", "/deposits/2", Some(body)).await
+    };
+    for _ in 0..2 {
+        let paid = pay("SEPA-1").await;
+        assert_eq!(paid.problem(), (409, "conflict".to_owned()));
+        assert_eq!(paid.body["deposit_id"], own.body["deposit_id"]);
+        let detail = paid.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with("not booked"), "{detail}");
+    }
+    let paid = pay("SEPA-1, by bank").await;
+    assert_eq!((paid.status.as_u16(), paid.replayed()), (200, false), "{}", paid.text);
+    assert!(pay("SEPA-1, by bank").await.replayed());
+    assert_eq!(world.wallet().0, "1800");
+}
+
+#[tokio::test]
 async fn a_freeze_survives_the_process() {
     let mut world = World::awake().await;
     world.with_600().await;

@@ -25,6 +25,7 @@ use service_kit::settings::Secret;
 use service_kit::shutdown::Shutdown;
 use storage::sqlite::{Database, OutboxRows, SqliteOutbox, reader};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 use transport::local::LocalTransport;
 use wallet::domain::{Order, OrderState, replay};
@@ -370,6 +371,25 @@ impl Call<'_> {
     pub(crate) async fn send(self) -> Answer {
         let router = self.world.process().public.clone();
         answer(router, self.built()).await
+    }
+
+    /// Sends all but the body, and that only after `meanwhile`, which begins when the body is waited for.
+    pub(crate) async fn send_slowly(mut self, meanwhile: impl Future<Output = ()>) -> Answer {
+        let router = self.world.process().public.clone();
+        let text = self.body.take().unwrap_or_default();
+        let (waits, waited_for) = oneshot::channel();
+        let (go, gone) = oneshot::channel();
+        let body = futures::stream::once(async move {
+            waits.send(()).unwrap();
+            gone.await.map(|()| text)
+        });
+        let request = self.built().map(|_| Body::from_stream(body));
+        let sender = async {
+            waited_for.await.unwrap();
+            meanwhile.await;
+            go.send(()).unwrap();
+        };
+        tokio::join!(answer(router, request), sender).0
     }
 
     /// Sends it, and leaves the body to be read as it comes.

@@ -139,9 +139,10 @@ impl SqliteWallet {
             .query_row(params![user, new.reference], rows::deposit)
             .optional()?;
         if let Some(other) = taken {
-            // An operator has no key: the payment's reference is its name, and a repetition says the same of it.
+            // An operator has no key: the payment's reference is its name, and a repetition says the same of it. Users
+            // choose references as well: what one of them made is not the payment that an operator saw.
             let same = new.instruction.is_some() && other.amount == new.amount;
-            return Ok(if same {
+            return Ok(if same && self.is_by_operator(tx, other.id)? {
                 Placement::Replayed(other)
             } else {
                 Placement::ReferenceTaken(other.id)
@@ -173,13 +174,21 @@ impl SqliteWallet {
             booked_at: None,
         };
         if let Some(instruction) = &new.instruction {
-            let subject = format!("deposit:{id}");
             self.acts
-                .record(tx, now, ("deposit", &subject), instruction, None, None)?;
+                .record(tx, now, ("deposit", &subject_of(id)), instruction, None, None)?;
         }
         let command = Command::Post(deposit_posting(&deposit));
         let payload = command.to_json().map_err(encoding)?;
         self.outbox.put(tx, now, command.destination(), payload)?;
         Ok(Placement::Created(deposit))
     }
+
+    /// Its act was stored in its transaction, and acts stay.
+    fn is_by_operator(&self, tx: &Tx<'_>, id: DepositId) -> rusqlite::Result<bool> {
+        Ok(!self.acts.of(tx, &subject_of(id), 1)?.is_empty())
+    }
+}
+
+fn subject_of(id: DepositId) -> String {
+    format!("deposit:{id}")
 }
