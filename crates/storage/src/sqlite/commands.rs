@@ -255,7 +255,7 @@ impl SqliteCommands {
                     return Ok(Fencing::Fenced);
                 };
                 self.outbox
-                    .bury(tx, now, &format!("command:{order}:{step}"), &content, &error)?;
+                    .bury(tx, now, &intervene::letter_of(key), &content, &error)?;
                 self.publish_to_saga(tx, now, key, Status::Unresolved, None)?;
             }
         }

@@ -233,6 +233,60 @@ async fn dead_letters_and_dead_commands_are_counted_until_they_are_sent_again() 
 }
 
 #[tokio::test]
+async fn a_dead_command_that_is_tried_again_or_ended_takes_its_letters_with_it_and_no_others() {
+    let ended = Amendment::End {
+        result: failure(),
+        progress: "ruled".to_owned(),
+    };
+    let refused = Amendment::Refuse {
+        detail: "no".to_owned(),
+    };
+    for (amendment, waiting) in [
+        (reopen("ruled"), (1, 1)),
+        (ended, (1, 1)),
+        (Amendment::Nudge, (2, 2)),
+        (refused, (2, 2)),
+    ] {
+        let given = a_fresh_store();
+        given.dead(1).await;
+        given.dead(11).await;
+        assert_eq!(given.waiting().await, (2, 2));
+        let act = intervention(1, None, amendment.clone());
+        given.commands.intervene(noon_plus(1), act).await.unwrap();
+        assert_eq!(given.waiting().await, waiting, "{amendment:?}");
+        let letters = given.letters();
+        let left = letters.list(None, 10).await.unwrap();
+        assert_eq!(left.last().unwrap().source, "command:11:exchange");
+        if waiting == (1, 1) {
+            let late = letters.replay(noon_plus(2), 1, by_ann("again")).await;
+            assert_eq!(late, Ok(Replay::Replayed { before: true }), "{amendment:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_dies_again_leaves_a_letter_again() {
+    let given = a_fresh_store();
+    given.dead(1).await;
+    given
+        .commands
+        .intervene(noon_plus(1), intervention(1, None, reopen("ruled")))
+        .await
+        .unwrap();
+    assert_eq!(given.waiting().await, (0, 0));
+    let claimed = given
+        .commands
+        .claim(noon_plus(1), vec![key(1)])
+        .await
+        .unwrap()
+        .remove(0);
+    let error = "still makes no sense".to_owned();
+    let settled = vec![(key(1), claimed.epoch, Settlement::Dead { error })];
+    given.commands.settle(noon_plus(1), settled).await.unwrap();
+    assert_eq!(given.waiting().await, (1, 1));
+}
+
+#[tokio::test]
 async fn a_row_that_could_not_be_delivered_goes_where_it_was_going_and_may_die_again() {
     let given = a_fresh_store();
     let letters = given.letters();

@@ -14,6 +14,11 @@ pub(in crate::sqlite) fn subject_of(key: CommandKey) -> String {
     format!("order:{}:{}", key.order_id, key.step)
 }
 
+/// Where the letters come from that a command leaves when it dies.
+pub(super) fn letter_of(key: CommandKey) -> String {
+    format!("command:{}:{}", key.order_id, key.step)
+}
+
 impl SqliteCommands {
     pub(super) fn stand(&self, connection: &Connection, key: CommandKey) -> rusqlite::Result<Option<Standing>> {
         let standing = connection
@@ -84,6 +89,11 @@ impl SqliteCommands {
                 Amended::Ended
             }
         };
+        if standing.record.state == State::Dead && matches!(amended, Amended::Reopened | Amended::Ended) {
+            // Nobody needs to answer for this death any more.
+            tx.prepare_cached(&self.sql.answer_letters)?
+                .execute(params![letter_of(key), micros(now)])?;
+        }
         let (name, content) = once.unzip();
         let act = (verb, subject_of(key));
         self.acts.record(

@@ -53,6 +53,7 @@ pub(super) struct Statements {
     pub(super) reopen: String,
     pub(super) end: String,
     pub(super) hurry: String,
+    pub(super) answer_letters: String,
 }
 
 impl Statements {
@@ -127,6 +128,9 @@ impl Statements {
             hurry: format!(
                 "UPDATE {table} SET next_attempt_at = min(next_attempt_at, ?3)
                  WHERE order_id = ?1 AND step = ?2 AND state = 'open' AND last_reason IS NOT NULL"
+            ),
+            answer_letters: format!(
+                "UPDATE {service}_dead_letters SET replayed_at = ?2 WHERE replayed_at IS NULL AND source = ?1"
             ),
             release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
         }
