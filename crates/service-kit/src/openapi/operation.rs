@@ -211,10 +211,12 @@ fn header_of(status: StatusCode) -> Option<(&'static str, Header)> {
 /// A problem as it may look.
 fn example(code: ProblemCode) -> Problem {
     let problem = Problem::new(code);
-    match code {
-        ProblemCode::Invalid => problem.with_error("/fiat_amount", "the number must be positive"),
-        ProblemCode::InsufficientFunds => problem.with_extension("order_id", 1),
-        _ => problem.with_detail(code.when()),
+    if code == ProblemCode::Invalid {
+        problem.with_error("/fiat_amount", "the number must be positive")
+    } else if code == ProblemCode::InsufficientFunds {
+        problem.with_extension("order_id", 1)
+    } else {
+        problem.with_detail(code.when())
     }
 }
 

@@ -12,17 +12,17 @@ use crate::extract::{EmptyBody, IdempotencyKey, PageLimit, PathParam};
 
 /// The schema of a path's part with this name. `None` when no extractor of ours reads it: then the handler declares it.
 pub(super) fn path_parameter(name: &str) -> Option<Parameter> {
-    let known: [(&str, fn() -> RefOr<Schema>); 3] = [
-        (UserId::NAME, UserId::schema),
-        (OrderId::NAME, OrderId::schema),
-        (DepositId::NAME, DepositId::schema),
-    ];
-    let (_, schema) = known.into_iter().find(|(known, _)| *known == name)?;
+    let schema = match name {
+        UserId::NAME => UserId::schema(),
+        OrderId::NAME => OrderId::schema(),
+        DepositId::NAME => DepositId::schema(),
+        _ => return None,
+    };
     let parameter = ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .schema(Some(schema()));
+        .schema(Some(schema));
     Some(parameter.build())
 }
 

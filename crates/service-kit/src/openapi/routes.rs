@@ -110,7 +110,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// The router and what is said of it.
-    #[must_use]
     pub fn into_parts(self) -> (Router<S>, OpenApi) {
         self.0.split_for_parts()
     }
