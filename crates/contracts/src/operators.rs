@@ -96,7 +96,8 @@ pub trait DeadLetters: Send + Sync {
 pub struct VenueRuling {
     /// The order.
     pub order_id: OrderId,
-    /// The attempt, by the name it has at the venue: `cambist-7-exchange-1`.
+    /// The attempt, by the name it has at the venue: `cambist-7f3a09c1-7-exchange-1`, or `cambist-7-exchange-1` of one that was
+    /// accepted before installations had ids.
     pub attempt: String,
     /// What became of it.
     pub verdict: VenueVerdict,

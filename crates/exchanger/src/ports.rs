@@ -92,15 +92,17 @@ pub trait Installation: Send + Sync {
 }
 
 /// Our name for one order at the venue: `cambist-5eed0001-7-exchange-1` is the first attempt at step `exchange` of order 7
-/// of the installation `5eed0001`.
+/// of the installation `5eed0001`; `cambist-7-exchange-1` is the same of an installation that named no orders after itself
+/// yet.
 ///
 /// Derived and not drawn for each order, so that whoever works on the attempt asks about the same order. A venue that
 /// takes only short names or UUIDs is given an injective image of it by its adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClientOrderId {
-    /// Of which installation.
-    pub installation: InstallationId,
+    /// Of which installation. `None` of an order that was accepted before installations had ids: the venue knows it by the
+    /// name it was sent under, and so do its later attempts.
+    pub installation: Option<InstallationId>,
     /// Whose order.
     pub order_id: OrderId,
     /// At which step.
@@ -117,7 +119,11 @@ impl fmt::Display for ClientOrderId {
             step,
             attempt,
         } = self;
-        write!(f, "cambist-{installation}-{order_id}-{step}-{attempt}")
+        f.write_str("cambist-")?;
+        if let Some(installation) = installation {
+            write!(f, "{installation}-")?;
+        }
+        write!(f, "{order_id}-{step}-{attempt}")
     }
 }
 
@@ -131,16 +137,21 @@ impl FromStr for ClientOrderId {
 
     /// Only the form that is written, so that one order has one name.
     fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
-        let mut parts = text.splitn(5, '-');
-        let mut part = || parts.next().ok_or(InvalidClientOrderId);
-        let (prefix, installation, order_id, step, attempt) = (part()?, part()?, part()?, part()?, part()?);
+        let rest = text.strip_prefix("cambist-").ok_or(InvalidClientOrderId)?;
+        let parts: Vec<&str> = rest.splitn(5, '-').collect();
+        // No step is called like a number, so no name has both forms.
+        let (installation, [order_id, step, attempt]) = match *parts {
+            [order_id, step, attempt] => (None, [order_id, step, attempt]),
+            [installation, order_id, step, attempt] => (Some(installation.parse()?), [order_id, step, attempt]),
+            _ => return Err(InvalidClientOrderId),
+        };
         let id = Self {
-            installation: installation.parse()?,
+            installation,
             order_id: order_id.parse().map_err(|_| InvalidClientOrderId)?,
             step: step.parse().map_err(|_| InvalidClientOrderId)?,
             attempt: attempt.parse().map_err(|_| InvalidClientOrderId)?,
         };
-        if prefix == "cambist" && id.attempt > 0 && id.to_string() == text {
+        if id.attempt > 0 && id.to_string() == text {
             Ok(id)
         } else {
             Err(InvalidClientOrderId)

@@ -92,7 +92,7 @@ impl Progress {
         owed: Option<Amount>,
     ) -> Self {
         let client_order_id = ClientOrderId {
-            installation,
+            installation: Some(installation),
             order_id: command.order_id,
             step: step_of(command),
             attempt: 1,

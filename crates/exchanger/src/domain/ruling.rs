@@ -1,7 +1,8 @@
 //! What an operator's word about an attempt does to the command's record.
 //!
 //! It stands for the venue's answer where that cannot be had, and is bounded like it: fills within what was ordered, of the
-//! attempt that is in doubt and of no other. It is final. Should the venue say something else one day, nothing is booked a
+//! attempt that is in doubt and of no other. What is booked was stored as the attempt's outcome first, so of an attempt
+//! without one nothing is booked, and nobody can book it once the ruling has fenced them off. It is final. Should the venue say something else one day, nothing is booked a
 //! second time: the command has ended, and nobody asks about it any more.
 
 use contracts::clients::ExchangeCommand;

@@ -3,9 +3,10 @@
 //! What it keeps true, whenever this process dies:
 //!
 //! - before an order is sent, its name and expiry are on disk (by `accept`, or by a checkpoint under the claim);
-//! - between the venue's final answer and the booking nothing is committed and nothing needs to be: who comes next asks
-//!   the venue again, gets the same answer, and books the same transfers under the same names;
-//! - between the booking and the settlement likewise: the ledger answers a second booking as the first.
+//! - nothing is booked that is not on disk, stored under the claim: an attempt whose outcome is not on disk is booked by
+//!   nobody, now or later, so an operator may rule on it, and whoever had its outcome in hand is fenced off;
+//! - between that and the settlement nothing is committed and nothing needs to be: who comes next books the same transfers
+//!   under the same names without asking the venue, and the ledger answers a second booking as the first.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use transport::command_worker::CommandHandler;
 
 use crate::domain::booking::book;
 use crate::domain::decision::{Claim, Lesson, Plan, Question, Rules, learn, plan};
-use crate::domain::progress::{FIRST_CLAIM, Progress, step_of};
+use crate::domain::progress::{Progress, step_of};
 use crate::domain::totals::Violation;
 use crate::metrics::{Calls, Metrics};
 use crate::ports::{Answer, Venue};
@@ -121,12 +122,9 @@ impl Execute {
                     (Question::Asked, answer)
                 }
                 Plan::Book => {
-                    // What is learned after a first claim is stored before it is booked: an operator may have ruled on
-                    // the attempt meanwhile, and then this claim is fenced off and books nothing.
-                    if learned
-                        && claim.epoch > FIRST_CLAIM
-                        && let Err(reason) = self.checkpoint(claimed, now, &progress).await
-                    {
+                    // Under every claim, the first too: the ledger knows no epochs, so a booking cannot be fenced off, and
+                    // a worker may come to it so late that an operator has ruled on the attempt meanwhile.
+                    if learned && let Err(reason) = self.checkpoint(claimed, now, &progress).await {
                         return Ok(self.postponed(self.rules.pause(claim.tries), reason, None));
                     }
                     return self.book(claim, command, &progress).await;

@@ -201,7 +201,7 @@ impl Venue for SimulatedVenue {
     }
 
     async fn find(&self, id: &ClientOrderId) -> Answer {
-        if self.manners.silent() {
+        if self.manners.silent() || self.manners.mute() {
             return timed_out();
         }
         let found = self.book.find(*id, self.clock.now()).await;

@@ -17,6 +17,8 @@ mod market;
 mod model;
 mod paths;
 mod reversals;
+mod rulings;
 mod scene;
 mod submissions;
+mod upgrades;
 mod worker;

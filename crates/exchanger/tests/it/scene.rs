@@ -47,7 +47,7 @@ impl Installation for Told {
 /// Our name for an attempt at the venue.
 pub(crate) fn client_order_id(number: i64, step: Step, attempt: u32) -> ClientOrderId {
     ClientOrderId {
-        installation: INSTALLATION,
+        installation: Some(INSTALLATION),
         order_id: order(number),
         step,
         attempt,
@@ -162,6 +162,7 @@ pub(crate) struct Scene {
     pub(crate) manners: Arc<ScriptedManners>,
     pub(crate) books: Arc<Books>,
     pub(crate) service: Service,
+    pub(crate) dependencies: Dependencies,
     pub(crate) rules: Rules,
     rows: OutboxRows,
     _folder: TempDir,
@@ -190,7 +191,7 @@ impl Scene {
         let books = Arc::new(Books::with_hot_wallet(&[usd("1000"), btc("1000")]));
         let store: Arc<dyn CommandStore> = Arc::new(stores.commands);
         let settings = Settings::default();
-        let service = Service::new(Dependencies {
+        let dependencies = Dependencies {
             commands: Arc::clone(&store),
             installation: Arc::new(Told(INSTALLATION)),
             outbox: Arc::new(stores.outbox),
@@ -201,7 +202,7 @@ impl Scene {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
             settings,
-        });
+        };
         Self {
             _folder: folder,
             clock,
@@ -209,7 +210,8 @@ impl Scene {
             venue,
             manners,
             books,
-            service,
+            service: Service::new(dependencies.clone()),
+            dependencies,
             rules: settings.rules,
             rows,
         }
@@ -281,7 +283,8 @@ impl Scene {
         panic!("the command has not ended after {limit} rounds");
     }
 
-    async fn try_work(&self, key: CommandKey) -> bool {
+    /// The same, if it can be claimed now.
+    pub(crate) async fn try_work(&self, key: CommandKey) -> bool {
         let Some(claimed) = self.try_claim(key).await else {
             return false;
         };

@@ -135,9 +135,14 @@ fn a_client_order_id_has_one_spelling() {
     let id = client_order_id(7, Step::Reverse, 12);
     assert_eq!(id.to_string(), "cambist-5eed0001-7-reverse-12");
     assert_eq!("cambist-5eed0001-7-reverse-12".parse(), Ok(id));
+    let of_before = ClientOrderId {
+        installation: None,
+        ..id
+    };
+    assert_eq!(of_before.to_string(), "cambist-7-reverse-12");
+    assert_eq!("cambist-7-reverse-12".parse(), Ok(of_before));
     for wrong in [
         "",
-        "cambist-7-reverse-12",
         "cambist-5eed1-7-reverse-12",
         "cambist-5EED0001-7-reverse-12",
         "cambist-5eed0001-7-reverse",
@@ -149,6 +154,12 @@ fn a_client_order_id_has_one_spelling() {
         "cambist-5eed0001-7-reversal-1",
         "gambist-5eed0001-7-reverse-1",
         "cambist-5eed0001-0-reverse-1",
+        "cambist-07-reverse-1",
+        "cambist-7-reverse-0",
+        "cambist-7-reverse",
+        "cambist-7-reverse-1-1",
+        "cambist--7-reverse-1",
+        "cambist-12345678-7-1",
         "cambist-5eed0001--7-reverse-1",
     ] {
         assert!(wrong.parse::<ClientOrderId>().is_err(), "{wrong}");

@@ -43,6 +43,11 @@ pub trait Manners: Send + Sync {
         false
     }
 
+    /// Whether it answers no question about an order, though it takes orders in.
+    fn mute(&self) -> bool {
+        false
+    }
+
     /// How long every answer takes on its way, besides what a [`Conduct`] adds.
     fn latency(&self) -> Duration {
         Duration::ZERO
@@ -177,6 +182,7 @@ struct Script {
     default: Conduct,
     conducts: BTreeMap<(OrderId, Step, u32), Conduct>,
     silent: bool,
+    mute: bool,
 }
 
 impl ScriptedManners {
@@ -187,6 +193,7 @@ impl ScriptedManners {
             default,
             conducts: BTreeMap::new(),
             silent: false,
+            mute: false,
         }))
     }
 
@@ -205,6 +212,11 @@ impl ScriptedManners {
         self.script().silent = silent;
     }
 
+    /// Answers no questions any more, or does again; orders arrive as before.
+    pub fn set_mute(&self, mute: bool) {
+        self.script().mute = mute;
+    }
+
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,5 +231,9 @@ impl Manners for ScriptedManners {
 
     fn silent(&self) -> bool {
         self.script().silent
+    }
+
+    fn mute(&self) -> bool {
+        self.script().mute
     }
 }
