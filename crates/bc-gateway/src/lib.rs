@@ -201,6 +201,7 @@ impl Service {
             lane: Arc::clone(&lane),
             chain: Arc::clone(&chain),
             desk: Arc::clone(&desk),
+            confirmations: dependencies.settings.confirmations.max(1),
         };
         Self(Arc::new(Parts {
             dependencies,

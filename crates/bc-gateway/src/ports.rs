@@ -43,10 +43,10 @@ pub enum SendCheck {
     },
 }
 
-/// An address's next nonce.
+/// One of an address's nonces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NonceAnswer {
-    /// The first nonce that no transfer of the address has used, as far as the chain knows.
+    /// The first nonce that no transfer of the kind asked for has used.
     Next(u64),
     /// No usable answer.
     Unknown {
@@ -98,8 +98,16 @@ pub trait Chain: Send + Sync {
     /// way round a transfer that is confirmed in between counts as gone from coins that it is still in.
     async fn can_send(&self, draft: &TransferDraft) -> SendCheck;
 
-    /// The next nonce of an address this service has no record of.
+    /// The first nonce that no transfer of the address has used, as far as the chain knows: neither a confirmed one nor one
+    /// that waits. For an address this service has no record of.
     async fn next_nonce(&self, address: &Address) -> NonceAnswer;
+
+    /// The first nonce that no transfer of the address has used which lies at least `depth` blocks deep: all below it are
+    /// used up for good. Never counts what waits or lies less deep, and what [`Chain::find`] is asked afterwards MUST be
+    /// answered with at least these blocks in view: by the same node, or by one that is as far.
+    ///
+    /// Where the chain is Ethereum's: `eth_getTransactionCount` at the block `depth - 1` below the latest.
+    async fn confirmed_nonce(&self, address: &Address, depth: u32) -> NonceAnswer;
 
     /// Sends the bytes. Sending the same bytes again MUST be harmless.
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer;

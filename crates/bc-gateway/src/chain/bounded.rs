@@ -54,6 +54,14 @@ impl Chain for Bounded {
         answer
     }
 
+    async fn confirmed_nonce(&self, address: &Address, depth: u32) -> NonceAnswer {
+        let answer = timeout(self.limit, self.chain.confirmed_nonce(address, depth))
+            .await
+            .unwrap_or_else(|_| NonceAnswer::Unknown { reason: self.late() });
+        self.metrics.chain.counted(&answer);
+        answer
+    }
+
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
         let answer = timeout(self.limit, self.chain.broadcast(transfer))
             .await

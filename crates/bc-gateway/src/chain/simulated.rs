@@ -283,12 +283,28 @@ impl Chain for SimulatedChain {
             .readers()
             .run(move |connection| ledger::first_free_nonce(connection, address.as_str()))
             .await;
-        match next {
-            Ok(next) => NonceAnswer::Next(next),
-            Err(error) => NonceAnswer::Unknown {
-                reason: error.to_string(),
-            },
+        to_nonce_answer(next)
+    }
+
+    async fn confirmed_nonce(&self, address: &Address, depth: u32) -> NonceAnswer {
+        if !self.is_reached().await {
+            return NonceAnswer::Unknown {
+                reason: SILENT.to_owned(),
+            };
         }
+        if depth > DEPTH {
+            return NonceAnswer::Next(0);
+        }
+        let (address, now) = (address.clone(), self.clock.now());
+        let next = self
+            .database
+            .writer()
+            .run(move |tx| {
+                ledger::advance(tx, now, address.as_str())?;
+                ledger::next_nonce(tx, address.as_str())
+            })
+            .await;
+        to_nonce_answer(next)
     }
 
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
@@ -322,6 +338,15 @@ impl Chain for SimulatedChain {
                 reason: error.to_string(),
             },
         }
+    }
+}
+
+fn to_nonce_answer(next: Result<u64, StoreError>) -> NonceAnswer {
+    match next {
+        Ok(next) => NonceAnswer::Next(next),
+        Err(error) => NonceAnswer::Unknown {
+            reason: error.to_string(),
+        },
     }
 }
 

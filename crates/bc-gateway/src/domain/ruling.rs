@@ -1,8 +1,8 @@
 //! What an operator's word about a withdrawal does to its record.
 //!
 //! It stands for the chain's answer where that cannot be had, and is final: only the transfer that was signed can be
-//! confirmed, and a signed one is given up only where the chain shows that its nonce went to another, so that the bytes,
-//! wherever copies of them are, can never succeed.
+//! confirmed, never against the chain's answer, and a signed one is given up only where the chain shows that its nonce
+//! went to another for good, so that the bytes, wherever copies of them are, can never succeed.
 
 use contracts::messages::{FailureCode, StepResult};
 use contracts::operators::ChainVerdict;

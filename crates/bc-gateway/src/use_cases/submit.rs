@@ -27,6 +27,8 @@ pub struct Submit {
     pub lane: Arc<OnceLock<Lane>>,
     /// What shows whether an operator's word can be true.
     pub(crate) chain: Arc<dyn Chain>,
+    /// How many confirmations make a transfer final; at least 1.
+    pub(crate) confirmations: u32,
     /// Whose address is whose.
     pub(crate) desk: Arc<SigningDesk>,
 }

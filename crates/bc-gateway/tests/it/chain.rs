@@ -112,6 +112,31 @@ async fn a_nonce_belongs_to_the_first_bytes_that_use_it() {
 }
 
 #[tokio::test]
+async fn only_what_lies_deep_enough_counts_as_a_used_nonce() {
+    let scene = Scene::new();
+    let confirmed = async |depth| scene.chain.confirmed_nonce(&scene.address(HOT), depth).await;
+    scene.chain.broadcast(&scene.signed(HOT, user(2), 10, 1)).await;
+    assert_eq!(confirmed(2).await, NonceAnswer::Next(0), "what waits does not count");
+    scene
+        .manners
+        .next_broadcasts(purpose(1, Step::Withdraw), [Manner::Reorganise]);
+    let first = scene.signed(HOT, user(2), 10, 0);
+    scene.chain.broadcast(&first).await;
+    assert_eq!(
+        confirmed(2).await,
+        NonceAnswer::Next(0),
+        "what can vanish does not count"
+    );
+    scene.chain.find(&first.hash).await;
+    scene.chain.broadcast(&first).await;
+    assert_eq!(confirmed(2).await, NonceAnswer::Next(2));
+    assert_eq!(confirmed(DEPTH).await, NonceAnswer::Next(2));
+    assert_eq!(confirmed(DEPTH + 1).await, NonceAnswer::Next(0));
+    scene.manners.silence(true);
+    assert!(matches!(confirmed(2).await, NonceAnswer::Unknown { .. }));
+}
+
+#[tokio::test]
 async fn nonces_are_confirmed_in_order_whatever_comes_first() {
     let scene = Scene::new();
     let transfers: Vec<_> = (0..4).map(|nonce| scene.signed(HOT, user(2), 10, nonce)).collect();

@@ -114,6 +114,10 @@ impl Chain for Fused<dyn Chain> {
         self.1.call(self.0.next_nonce(address)).await
     }
 
+    async fn confirmed_nonce(&self, address: &Address, depth: u32) -> NonceAnswer {
+        self.1.call(self.0.confirmed_nonce(address, depth)).await
+    }
+
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
         self.1.call(self.0.broadcast(transfer)).await
     }
@@ -227,6 +231,10 @@ impl CommandStore for Fused<dyn CommandStore> {
 
     async fn open_count(&self) -> Result<u64, StoreError> {
         self.1.call(self.0.open_count()).await
+    }
+
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.1.call(self.0.bring_forward(now)).await
     }
 
     async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError> {

@@ -12,6 +12,7 @@ mod fuse;
 mod ledger;
 mod nonces;
 mod property;
+mod rulings;
 mod service;
 mod store;
 mod sweep;

@@ -23,7 +23,8 @@ pub struct WithdrawalFact {
     pub state: State,
     /// Its result, once it has one.
     pub result: Option<StepResult>,
-    /// Whether it is signed: from then on it cannot fail.
+    /// Whether it is signed: from then on it can fail only by an operator's word, once the chain shows that its nonce went
+    /// to another transfer.
     pub signed: bool,
     /// Whose coins move.
     pub from: UserId,
