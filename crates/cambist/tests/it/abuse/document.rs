@@ -187,7 +187,7 @@ impl Schema {
             match &alternative.here["type"] {
                 Value::String(one) => types.extend([one.clone()]),
                 Value::Array(several) => types.extend(several.iter().map(text)),
-                _ => return BTreeSet::new(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return BTreeSet::new(),
             }
         }
         types

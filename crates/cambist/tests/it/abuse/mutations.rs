@@ -99,7 +99,7 @@ impl Mutations {
                     self.of_value(&format!("{pointer}/0"), &items);
                 }
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
         }
     }
 
