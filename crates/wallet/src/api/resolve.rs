@@ -11,7 +11,7 @@ use contracts::operators::{
 };
 use contracts::{OrderId, Price};
 use serde::{Deserialize, Serialize};
-use service_kit::extract::{JsonBody, PathId};
+use service_kit::extract::{BATCH_BODY_LIMIT, JsonBody, PathId};
 use service_kit::internal::Caller;
 use service_kit::openapi::answers;
 use service_kit::operators::{ReasonBody, instruction, replayed_header};
@@ -157,7 +157,7 @@ pub(super) async fn resolve(
     State(wallet): State<Arc<Wallet>>,
     PathId(order_id): PathId<OrderId>,
     caller: Caller,
-    body: JsonBody<ResolveBody>,
+    body: JsonBody<ResolveBody, BATCH_BODY_LIMIT>,
 ) -> Result<(StatusCode, HeaderMap, Json<ResolvedBody>), Problem> {
     let instruction = instruction(&caller, "/evidence", &body.value.evidence)?;
     let record = wallet.ports.orders.saga(order_id).await.map_err(problems::store)?;
