@@ -38,6 +38,12 @@ impl ManualClock {
         let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *now = later(*now, by);
     }
+
+    /// Moves the hands back, as when a clock is set. Stops at the beginning of representable time.
+    pub fn set_back(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *now = now.checked_sub(by).unwrap_or(Timestamp::MIN);
+    }
 }
 
 impl Clock for ManualClock {

@@ -376,6 +376,11 @@ pub trait CommandStore: Send + Sync {
     /// How many commands are open.
     async fn open_count(&self) -> Result<u64, StoreError>;
 
+    /// Makes what is postponed due at `now` at the latest, ends no lease later than one that begins now, and lets no
+    /// silence have begun after `now`: for a clock that was set back, by which all of that would last as much longer.
+    /// Returns how many open commands changed. Nobody who is at work is disturbed, and twice is as good as once.
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError>;
+
     /// Makes every open command due now. Only for a process that knows that no other worker is alive (one
     /// process, holding the lock on its data): after a crash nothing waits for a dead worker's lease.
     async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError>;

@@ -107,6 +107,10 @@ pub trait OutboxStore: Send + Sync {
     /// Records what became of rows, in one transaction. Settling a row that is gone changes nothing.
     async fn settle(&self, now: Timestamp, settlements: Vec<(i64, Settlement)>) -> Result<(), StoreError>;
 
+    /// Makes every row for `destination` due at `now` at the latest: for a clock that was set back, by which their pauses
+    /// would be as much longer. Returns how many were due later. Rows that another dispatcher has may come twice then.
+    async fn bring_forward(&self, now: Timestamp, destination: Destination) -> Result<u64, StoreError>;
+
     /// How many rows wait.
     async fn backlog(&self) -> Result<u64, StoreError>;
 }

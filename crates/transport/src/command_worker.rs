@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::WorkerMetrics;
 use crate::panic_text;
 use crate::queue::{Delivery, Subscription};
+use crate::steps::Steps;
 
 /// The most commands in one claim.
 const MAX_BATCH: usize = 100;
@@ -138,6 +139,7 @@ impl CommandWorker {
             Arc::clone(&self.metrics),
         ));
         let mut under_way = JoinSet::new();
+        let mut steps = Steps::new(self.clock.now());
         let mut sweep_at = tokio::time::Instant::now();
         let (mut lane_open, mut queue_open) = (true, true);
         loop {
@@ -160,7 +162,7 @@ impl CommandWorker {
                 }
                 // sleep: what is due in the store says so to nobody
                 () = tokio::time::sleep_until(sweep_at) => {
-                    batch = self.sweep(room.num_permits()).await;
+                    batch = self.sweep(&mut steps, room.num_permits()).await;
                     // A full sweep means that more is due: no pause then.
                     let full = batch.len() == room.num_permits();
                     let pause = if full { Duration::ZERO } else { self.entropy.jitter(self.sweep_every) };
@@ -258,14 +260,17 @@ impl CommandWorker {
         }
     }
 
-    async fn sweep(&self, limit: usize) -> Vec<Claimed> {
-        self.store
-            .claim_due(self.clock.now(), limit)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "due commands could not be claimed; again shortly");
-                Vec::new()
-            })
+    async fn sweep(&self, steps: &mut Steps, limit: usize) -> Vec<Claimed> {
+        self.claim_due(steps, limit).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "due commands could not be claimed; again shortly");
+            Vec::new()
+        })
+    }
+
+    async fn claim_due(&self, steps: &mut Steps, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        let now = self.clock.now();
+        steps.watch(now, self.store.bring_forward(now)).await?;
+        self.store.claim_due(now, limit).await
     }
 
     /// Makes commands that nobody began due at once, for the next worker. They are fresh: a grant is a first claim.

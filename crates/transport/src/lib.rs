@@ -4,6 +4,7 @@
 //! - [`dispatcher`]: carries outbox rows to their destinations, at once after the commit or from the table.
 //! - [`command_worker`]: drives a service's command store: wakes, claims, hands to the service's decision, settles.
 //! - [`metrics`]: what they count.
+//! - [`steps`]: what sweeps do about a clock that is set back.
 //!
 //! What it keeps true: whatever travels may be lost, doubled or late without any harm but time, because the
 //! databases hold the truth and every receiver is idempotent. Everything is bounded.
@@ -13,6 +14,7 @@ pub mod dispatcher;
 pub mod local;
 pub mod metrics;
 pub mod queue;
+pub mod steps;
 
 /// What a panic said.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -56,6 +56,7 @@ struct Statements {
     insert: String,
     due: String,
     postpone: String,
+    bring_forward: String,
     delete: String,
     retry: String,
     take: String,
@@ -78,6 +79,9 @@ impl SqliteOutbox {
                  WHERE destination = ? AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?"
             ),
             postpone: format!("UPDATE {service}_outbox SET next_attempt_at = ? WHERE id = ?"),
+            bring_forward: format!(
+                "UPDATE {service}_outbox SET next_attempt_at = ?1 WHERE destination = ?2 AND next_attempt_at > ?1"
+            ),
             delete: format!("DELETE FROM {service}_outbox WHERE id = ?"),
             retry: format!("UPDATE {service}_outbox SET attempts = attempts + 1, next_attempt_at = ? WHERE id = ?"),
             take: format!("DELETE FROM {service}_outbox WHERE id = ? RETURNING destination, payload"),
@@ -198,6 +202,19 @@ impl OutboxStore for SqliteOutbox {
                 Ok(())
             })
             .await
+    }
+
+    async fn bring_forward(&self, now: Timestamp, destination: Destination) -> Result<u64, StoreError> {
+        let sql = self.sql.clone();
+        let brought = self
+            .database
+            .writer()
+            .run(move |tx| {
+                tx.prepare_cached(&sql.bring_forward)?
+                    .execute(params![micros(now), destination.to_string()])
+            })
+            .await?;
+        Ok(u64::try_from(brought).unwrap_or(u64::MAX))
     }
 
     async fn backlog(&self) -> Result<u64, StoreError> {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Courier, Delivered, Dispatcher, MAX_ROWS, UnderWay};
 use crate::metrics::LaneMetrics;
 use crate::panic_text;
+use crate::steps::Steps;
 
 /// The most deliveries of one lane that are under way at once.
 const MAX_DELIVERIES: usize = 4;
@@ -109,8 +110,9 @@ impl Lane {
 
     /// Looks for rows that got lost on the way, or whose pause is over: at start and now and again until `stop`.
     pub(super) async fn sweep(self: Arc<Self>, outbox: Arc<dyn OutboxStore>, every: Duration, stop: CancellationToken) {
+        let mut steps = Steps::new(self.clock.now());
         loop {
-            let more = match self.take_due(outbox.as_ref(), &stop).await {
+            let more = match self.take_due(outbox.as_ref(), &mut steps, &stop).await {
                 Ok(more) => more,
                 Err(error) => {
                     tracing::warn!(%error, destination = %self.destination, "the outbox could not be swept; again shortly");
@@ -130,10 +132,15 @@ impl Lane {
     }
 
     /// Whether there may be more.
-    async fn take_due(&self, outbox: &dyn OutboxStore, stop: &CancellationToken) -> Result<bool, storage::StoreError> {
-        let rows = outbox
-            .claim_due(self.clock.now(), self.destination, MAX_SWEEP, SWEEP_LEASE)
-            .await?;
+    async fn take_due(
+        &self,
+        outbox: &dyn OutboxStore,
+        steps: &mut Steps,
+        stop: &CancellationToken,
+    ) -> Result<bool, storage::StoreError> {
+        let now = self.clock.now();
+        steps.watch(now, outbox.bring_forward(now, self.destination)).await?;
+        let rows = outbox.claim_due(now, self.destination, MAX_SWEEP, SWEEP_LEASE).await?;
         let full = rows.len() == MAX_SWEEP;
         let mut found = false;
         for row in rows {

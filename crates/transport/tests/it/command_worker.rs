@@ -379,3 +379,64 @@ async fn a_handler_that_panics_costs_its_command_a_pause_and_the_worker_nothing(
     assert_eq!(said(&mut rows).await, (1, Status::Done));
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_put_off_what_is_postponed() {
+    let (given, mut rows) = a_fresh_store();
+    let clock = Arc::clone(&given.clock);
+    let (handler, mut begun) = handler(move |claimed| {
+        let until = contracts::time::later(clock.now(), Duration::from_secs(10));
+        async move {
+            if claimed.tries > 0 {
+                return finished();
+            }
+            Settlement::Postponed {
+                until,
+                reason: "as arranged".to_owned(),
+                answer_missing: true,
+                progress: Some("noted".to_owned()),
+            }
+        }
+    });
+    let (_transport, wake_ups) = a_queue().await;
+    let running = start(given.worker(handler, 4), wake_ups);
+    accept(
+        &given.commands,
+        given.clock.as_ref(),
+        Some(&running.lane),
+        vec![command(1)],
+    )
+    .await
+    .unwrap();
+    begun.next().await;
+    let postponed = async {
+        while given.commands.record(key(1)).await.unwrap().unwrap().progress != "noted" {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(postponed).await;
+    given.clock.set_back(Duration::from_secs(60 * 60));
+    assert_eq!(begun.next().await.key, key(1));
+    assert_eq!(said(&mut rows).await, (1, Status::Done));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_takes_no_lease_away_and_makes_none_longer() {
+    let (given, _rows) = a_fresh_store();
+    given.accept([1]).await;
+    let worker = given.commands.claim(given.clock.now(), vec![key(1)]).await.unwrap();
+    assert_eq!(worker.len(), 1);
+    given.clock.set_back(Duration::from_secs(60 * 60));
+    let now = given.clock.now();
+    assert_eq!(given.commands.bring_forward(now).await, Ok(1));
+    assert_eq!(given.commands.bring_forward(now).await, Ok(1), "as before");
+    assert_eq!(
+        given.commands.claim_due(now, 10).await,
+        Ok(Vec::new()),
+        "somebody has it"
+    );
+    given.clock.advance(LEASE);
+    let claimed = given.commands.claim_due(given.clock.now(), 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+}

@@ -447,3 +447,21 @@ async fn a_full_queue_leaves_its_messages_to_the_outbox() {
         .unwrap();
     assert_eq!(given.outbox.backlog().await, Ok(2));
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_put_off_what_waits() {
+    let (given, rows) = a_fresh_store();
+    let (courier, mut seen) = courier(|rows| async move { all(&rows, &not_yet()) });
+    let running = given.dispatch(rows, [(TO_WALLET, courier)]);
+    given.put(TO_WALLET, ["hello"]).await;
+    assert_eq!(seen.next().await, ["hello"]);
+    running.outbox.settled(1).await;
+    running.outbox.some_sweeps().await;
+    assert_eq!(seen.rest(), [""; 0], "its pause is not over");
+    given.clock.set_back(Duration::from_secs(1));
+    running.outbox.some_sweeps().await;
+    assert_eq!(seen.rest(), [""; 0], "a second is nothing");
+    given.clock.set_back(Duration::from_secs(60 * 60));
+    assert_eq!(seen.next().await, ["hello"]);
+    running.end().await;
+}

@@ -76,6 +76,10 @@ impl OutboxStore for Watched {
         Ok(rows)
     }
 
+    async fn bring_forward(&self, now: Timestamp, destination: Destination) -> Result<u64, StoreError> {
+        self.outbox.bring_forward(now, destination).await
+    }
+
     async fn settle(&self, now: Timestamp, settlements: Vec<(i64, Settlement)>) -> Result<(), StoreError> {
         let refuse = |left: u32| left.checked_sub(1);
         if self

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::messages::{FailureCode, StepResult};
+use contracts::time::later;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -180,6 +181,20 @@ impl CommandStore for SqliteCommands {
             .run(move |connection| connection.query_row(&sql.count, (), |row| row.get(0)))
             .await?;
         Ok(count.unsigned_abs())
+    }
+
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = Arc::clone(&self.sql);
+        let lease_until = later(now, self.times.lease);
+        let brought = self
+            .database
+            .writer()
+            .run(move |tx| {
+                tx.prepare_cached(&sql.bring_forward)?
+                    .execute([micros(now), micros(lease_until)])
+            })
+            .await?;
+        Ok(u64::try_from(brought).unwrap_or(u64::MAX))
     }
 
     async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError> {

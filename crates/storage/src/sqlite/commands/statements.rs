@@ -48,6 +48,7 @@ pub(super) struct Statements {
     pub(super) fence: String,
     pub(super) bury: String,
     pub(super) count: String,
+    pub(super) bring_forward: String,
     pub(super) release: String,
     pub(super) standing: String,
     pub(super) reopen: String,
@@ -131,6 +132,13 @@ impl Statements {
             ),
             answer_letters: format!(
                 "UPDATE {service}_dead_letters SET replayed_at = ?2 WHERE replayed_at IS NULL AND source = ?1"
+            ),
+            // Without a reason somebody has it, or its wake-up is on its way.
+            bring_forward: format!(
+                "UPDATE {table} SET
+                 next_attempt_at = min(next_attempt_at, CASE WHEN last_reason IS NULL THEN ?2 ELSE ?1 END),
+                 answer_missing_since = min(answer_missing_since, ?1)
+                 WHERE state = 'open' AND (next_attempt_at > ?1 OR answer_missing_since > ?1)"
             ),
             release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
         }
