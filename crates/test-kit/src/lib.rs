@@ -5,7 +5,8 @@
 //! - [`reckoning`]: what a customer was told against what the system says in the end, to the last unit;
 //! - [`process`]: the real program as a child process, to be killed at will;
 //! - [`following`]: orders followed by their events;
-//! - [`system`]: the same system inside the test's process, with a venue and a chain that behave as told.
+//! - [`system`]: the same system inside the test's process, with a venue and a chain that behave as told;
+//! - [`waiting`]: waiting with an end.
 
 pub mod api;
 pub mod customers;
@@ -15,3 +16,4 @@ pub mod process;
 pub mod reckoning;
 mod scene;
 pub mod system;
+pub mod waiting;

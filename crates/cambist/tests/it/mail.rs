@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_kit::api::placed;
 use test_kit::process::Program;
+use test_kit::waiting::{PATIENCE, eventually};
 
 use crate::program::{assert_one_line, cambist};
 use crate::server::MailServer;
@@ -15,16 +16,17 @@ fn mailing(folder: &TempDir, server: &MailServer) -> Program {
 
 /// What the audit says, when every mail has met its end; the books balance in any case.
 async fn audit_when_all_mail_has_gone(program: &Program) -> Value {
-    loop {
+    eventually(PATIENCE, "all mail has met its end", async || {
         let (code, out, err) = program.run(&["audit", "--json"]).await;
         assert_eq!(code, Some(0), "{out}{err}");
         let report: Value = serde_json::from_str(&out).unwrap();
         if report["notifications_on_their_way"] == 0 {
-            return report;
+            Ok(report)
+        } else {
+            Err(report)
         }
-        // sleep: a refusal shows in the books only
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    })
+    .await
 }
 
 #[tokio::test]

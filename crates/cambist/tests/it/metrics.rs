@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use reqwest::Method;
 use test_kit::api::{Api, placed};
 use test_kit::system::{OPERATOR_TOKEN, TestSystem};
+use test_kit::waiting::{PATIENCE, eventually};
 
 /// The page as somebody without a token gets it.
 async fn scrape(system: &TestSystem) -> String {
@@ -25,9 +26,9 @@ fn figures(page: &str) -> BTreeMap<&str, &str> {
 }
 
 /// The figures that begin so, once they all are as expected; what is counted after a commit may come a moment after it.
-async fn eventually(system: &TestSystem, expected: &[(&str, &str)]) -> String {
-    let give_up = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
-    loop {
+async fn shown(system: &TestSystem, expected: &[(&str, &str)]) -> String {
+    // What stands in tables is a second old.
+    eventually(PATIENCE, "the figures are as expected", async || {
         let page = scrape(system).await;
         let found = figures(&page);
         let wrong: Vec<_> = expected
@@ -35,16 +36,12 @@ async fn eventually(system: &TestSystem, expected: &[(&str, &str)]) -> String {
             .filter(|(name, value)| found.get(name) != Some(value))
             .collect();
         if wrong.is_empty() {
-            return page;
+            return Ok(page);
         }
         let shown: Vec<_> = wrong.iter().map(|(name, _)| (name, found.get(name))).collect();
-        assert!(
-            tokio::time::Instant::now() < give_up,
-            "expected {wrong:?}, found {shown:?}"
-        );
-        // sleep: a page is polled, as by Prometheus; what stands in tables is a second old
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+        Err(format!("expected {wrong:?}, found {shown:?}"))
+    })
+    .await
 }
 
 /// A day with all kinds of things in it.
@@ -157,7 +154,7 @@ async fn orders_and_books_are_told_exactly() {
         (r#"cambist_survey_success{survey="process"}"#, "1"),
         (r#"cambist_survey_success{survey="disk"}"#, "1"),
     ];
-    let page = eventually(&system, &expected).await;
+    let page = shown(&system, &expected).await;
     let found = figures(&page);
     let above_zero = |name: &str| {
         let value = found.get(name).unwrap_or_else(|| panic!("{name}: {page}"));

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use test_kit::api::{Answer, User, placed};
 use test_kit::system::{Scene, TestSystem};
+use test_kit::waiting::{PATIENCE, eventually};
 
 use crate::ending::ending;
 
@@ -85,25 +86,36 @@ async fn an_order_that_an_operator_saw_executed_completes_by_what_they_saw() {
 }
 
 #[tokio::test]
+async fn an_order_that_was_filled_in_a_thousand_parts_is_ruled_on_at_once() {
+    let system = impatient().start().await;
+    let (user, buy, attempt) = given_a_silent_venue(&system).await;
+    let part = json!({"quantity": "0.0029", "price": "10"});
+    let mut fills = vec![part; 1_000];
+    fills[0]["fee"] = json!("0.1");
+    let body = json!({
+        "outcome": "executed", "attempt": attempt, "venue_reference": "V-1", "evidence": "statement, page 4", "fills": fills
+    });
+    let answer = resolve(&system, buy, body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    ending(&system, &user, buy).await.leaving("570.9", "2.9");
+    system.venue_manners.set_silent(false);
+    system.assert_at_rest();
+}
+
+#[tokio::test]
 async fn what_an_operator_ruled_out_is_booked_by_nobody_even_if_the_venue_did_it() {
     let system = impatient().start().await;
+    // It executes, its answer gets lost, and whoever asks what became of the order hears nothing.
     system.venue_manners.set_default(Conduct::ExecuteThenTimeOut);
+    system.venue_manners.set_mute(true);
     let user = system.api.given_a_user_with("ada", "600").await;
     let buy = placed(&user.buy("30", None).await);
-    while system.executions().await.is_empty() {
-        tokio::task::yield_now().await;
-    }
-    system.venue_manners.set_silent(true);
-    // The venue may have answered before it fell silent: then there is nothing to rule on.
-    let order = user
-        .order_when(buy, |order| {
-            order["state"] == "stuck_exchanging" || order["status"] != "pending"
-        })
-        .await;
-    if order["status"] != "pending" {
-        return;
-    }
     let attempt = stuck(&system, &user, buy, "stuck_exchanging").await;
+    assert_eq!(
+        system.executions().await.len(),
+        1,
+        "it is executed, and nobody can know"
+    );
     let body = json!({"outcome": "not_executed", "attempt": attempt, "evidence": "their support said so"});
     assert_eq!(resolve(&system, buy, body.clone()).await.status, 202);
     let path = ["created", "exchanging", "stuck_exchanging", "releasing", "failed"];
@@ -111,7 +123,7 @@ async fn what_an_operator_ruled_out_is_booked_by_nobody_even_if_the_venue_did_it
         .await
         .failed_by("not_executed", &path)
         .leaving("600", "0");
-    system.venue_manners.set_silent(false);
+    system.venue_manners.set_mute(false);
     let retried = ask(
         &system,
         &format!("/wallet/sagas/{buy}/retry"),
@@ -197,9 +209,11 @@ async fn a_reversal_that_was_refused_too_often_ends_when_an_operator_has_it_trie
         let attempt = shown["step"]["attempt"].as_str().unwrap_or_default();
         attempt.ends_with("-4") && shown["step"]["state"] == "failed"
     };
-    while !twice(&saga(&system, buy).await) {
-        tokio::task::yield_now().await;
-    }
+    eventually(PATIENCE, "the reversal is refused as often again", async || {
+        let shown = saga(&system, buy).await;
+        if twice(&shown) { Ok(()) } else { Err(shown) }
+    })
+    .await;
     system.assert_clean();
     assert_eq!(retry().await.body["did"], "reopened");
     let end = ending(&system, &user, buy).await.leaving("600", "0");
@@ -236,9 +250,11 @@ async fn a_dead_letter_is_put_on_its_way_and_listed_again_when_it_dies_again() {
         ask(&system, "/wallet/dead_letters/1/replay", body).await
     };
     assert_eq!(replay().await.status, 202);
-    while listed().await != [2] {
-        tokio::task::yield_now().await;
-    }
+    eventually(PATIENCE, "it is listed again", async || {
+        let list = listed().await;
+        if list == [2] { Ok(()) } else { Err(list) }
+    })
+    .await;
     assert!(replay().await.replayed(), "the first letter is on its way for good");
     assert_eq!(listed().await, [2]);
     ask(&system, "/wallet/dead_letters/9/replay", Some(json!({"reason": "r"})))

@@ -6,6 +6,7 @@ use contracts::Asset;
 use exchanger::venue::simulated::Conduct;
 use test_kit::api::placed;
 use test_kit::system::{Scene, TestSystem};
+use test_kit::waiting::{PATIENCE, eventually};
 use tokio::task::JoinSet;
 
 use crate::ending::ending;
@@ -34,9 +35,11 @@ async fn what_was_executed_before_a_restart_is_booked_after_it_and_not_sent_agai
     let hidden = Conduct::NotYetVisible(Duration::from_secs(2));
     system.venue_manners.set_default(hidden);
     let buy = placed(&user.buy("30", None).await);
-    while system.executions().await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    eventually(PATIENCE, "the venue executes it", async || {
+        let executions = system.executions().await;
+        if executions.is_empty() { Err(executions) } else { Ok(()) }
+    })
+    .await;
     let system = system.restart().await;
     let user = user.at(&system.api);
     let states = ["created", "exchanging", "withdrawing", "completed"];

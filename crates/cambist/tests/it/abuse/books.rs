@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use test_kit::system::TestSystem;
+use test_kit::waiting::{PATIENCE, eventually};
 
 /// The counters that hold guessing back are there to change. Everything else is business.
 const NO_BUSINESS: [&str; 1] = ["auth_login_failures"];
@@ -20,19 +20,17 @@ pub(super) struct Books {
 impl Books {
     /// What is kept once nothing is under way any more.
     pub(super) async fn at_rest(system: &TestSystem) -> Self {
-        let give_up = Instant::now() + Duration::from_secs(60);
-        loop {
+        eventually(PATIENCE, "it comes to rest", async || {
             let report = system.audit();
             assert!(report.is_clean(), "{report}");
             let letters = &report.to_json()["notifications_on_their_way"];
             let books = Self::of(system);
             if report.orders.in_flight() == 0 && *letters == 0 && books.nothing_to_do() {
-                return books;
+                return Ok(books);
             }
-            assert!(Instant::now() < give_up, "it never comes to rest: {report}");
-            // sleep: the tables are polled, as nothing tells from outside when the last row is handed on
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            Err(report.to_string())
+        })
+        .await
     }
 
     fn of(system: &TestSystem) -> Self {
