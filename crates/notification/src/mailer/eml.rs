@@ -8,8 +8,9 @@
 //! time writes whatever waits, and both are forced once for all of them. An fsync for each file allowed some 700 mails a
 //! second; one for each batch leaves the making of the files as what takes time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +31,9 @@ const MAX_TOGETHER: usize = 256;
 #[cfg(target_os = "linux")]
 const FEW: usize = 2;
 const TEMPORARY: &str = ".tmp";
+/// Who may read a mail, which says who has bought what: whoever the program runs as. A folder that is made here is as
+/// private.
+const PRIVATE: u32 = 0o600;
 
 /// Why mail cannot be written into a folder.
 #[derive(Debug, Error)]
@@ -76,7 +80,11 @@ impl EmlMailer {
             folder: folder.to_owned(),
             error,
         };
-        fs::create_dir_all(folder).map_err(unusable)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(unusable)?;
         remove_leftovers(folder).map_err(unusable)?;
         Ok(Self {
             sender,
@@ -219,7 +227,7 @@ mod nameless {
 
     pub(super) fn write(folder: &File, bytes: &[u8]) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mut file = File::from(openat(folder, ".", flags, Mode::from_raw_mode(0o666))?);
+        let mut file = File::from(openat(folder, ".", flags, Mode::from_raw_mode(super::PRIVATE))?);
         file.write_all(bytes)?;
         Ok(file)
     }
@@ -272,7 +280,12 @@ impl Drop for Job {
 }
 
 fn write_and_force(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(PRIVATE)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

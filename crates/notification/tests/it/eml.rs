@@ -64,6 +64,37 @@ async fn a_mail_is_one_file_as_rfc_5322_wants_it() {
 }
 
 #[tokio::test]
+async fn nobody_else_on_the_machine_reads_a_mail() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let mails = folder.path().join("mails");
+    let mailer = Arc::new(mailer(&mails));
+    // One alone is written with a name, many together without.
+    assert_eq!(
+        mailer.send(&mail(1, "ada@example.com", "Order 1")).await,
+        MailAnswer::Delivered
+    );
+    let mut sending = JoinSet::new();
+    for number in 2..50 {
+        let mailer = Arc::clone(&mailer);
+        sending.spawn(async move { mailer.send(&mail(number, "ada@example.com", "Order")).await });
+    }
+    assert!(
+        sending
+            .join_all()
+            .await
+            .iter()
+            .all(|answer| *answer == MailAnswer::Delivered)
+    );
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&mails), 0o700);
+    for name in files(&mails).keys() {
+        assert_eq!(mode(&mails.join(name)), 0o600, "{name}");
+    }
+    assert_eq!(files(&mails).len(), 49);
+}
+
+#[tokio::test]
 async fn the_same_mail_again_is_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
     let mail = mail(7, "ada@example.com", "Zamówienie 7 ₿\n\nZażółć.");
