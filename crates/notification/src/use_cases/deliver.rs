@@ -15,7 +15,7 @@ use contracts::{Clock, Entropy};
 use storage::commands::{Claimed, Settlement};
 use transport::command_worker::CommandHandler;
 
-use crate::domain::delivery::{MailAnswer, Next, Patience, decide};
+use crate::domain::delivery::{MailAnswer, Next, Patience, Tally, decide};
 use crate::domain::letter::{BadRow, Letter, Mail, Progress};
 use crate::metrics::Metrics;
 use crate::ports::Mailer;
@@ -97,15 +97,22 @@ impl CommandHandler for Deliver {
             }
             Next::Undeliverable { detail } => {
                 self.metrics.undeliverable.one();
-                // Nobody waits for the result, so the log is where an operator hears of it first; `cambist audit`
-                // counts it.
+                // Nobody waits for the result, so the store keeps a letter of it, for an operator to send again; the log is
+                // where they hear of it first, and `cambist audit` counts it.
                 tracing::error!(order_id = %mail.order_id, detail, "a notification cannot be delivered");
                 Settlement::Finished {
                     result: StepResult::Failure {
                         code: FailureCode::Undeliverable,
                         detail,
                     },
-                    progress: None,
+                    // Whoever wants it sent again wants it tried as patiently as at first.
+                    progress: Some(
+                        Progress {
+                            tally: Tally::default(),
+                            ..progress
+                        }
+                        .to_json(),
+                    ),
                 }
             }
         }

@@ -190,6 +190,46 @@ async fn a_mail_system_that_does_not_answer_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_delivered_is_a_letter_that_an_operator_sends_again_with_all_patience() {
+    use contracts::operators::{DeadLetters as _, Instruction, Replay};
+    let refused = MailAnswer::Refused {
+        reason: "no such mailbox".to_owned(),
+    };
+    let (told, _) = ToldMailer::new([try_later(), refused, try_later()]);
+    let given = given::notification(Arc::clone(&told) as _);
+    given.submit(vec![command(7)]).await;
+    let round = async || {
+        given.clock.advance(Duration::from_secs(60));
+        one_round(&given, 7).await.unwrap();
+        given.record(7).await.unwrap().state
+    };
+    assert_eq!((round().await, round().await), (State::Open, State::Failed));
+    let letters = &given.letters;
+    let waiting = letters.list(None, 10).await.unwrap();
+    let [letter] = waiting.as_slice() else {
+        panic!("{waiting:?}")
+    };
+    assert_eq!(letter.source, "command:7:notify");
+    assert!(letter.error.contains("no such mailbox"), "{}", letter.error);
+    let by_ann = Instruction {
+        operator: "operator:ann".to_owned(),
+        reason: "the mailbox exists now".to_owned(),
+    };
+    for before in [false, true] {
+        let replayed = letters.replay(given.clock.now(), letter.id, by_ann.clone()).await;
+        assert_eq!(replayed, Ok(Replay::Replayed { before }));
+    }
+    assert_eq!(letters.list(None, 10).await, Ok(Vec::new()));
+    assert_eq!((round().await, round().await), (State::Open, State::Done));
+    let sent = told.sent();
+    assert_eq!(sent.len(), 4);
+    assert!(
+        sent.iter().all(|mail| mail.message_id == sent[0].message_id),
+        "the same mail"
+    );
+}
+
+#[tokio::test]
 async fn a_row_that_makes_no_sense_is_dead_and_sends_nothing() {
     let (told, _) = ToldMailer::new([]);
     let given = given::notification(Arc::clone(&told) as _);

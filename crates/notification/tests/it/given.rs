@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::clients::NotifyCommand;
 use contracts::messages::Step;
-use contracts::{Clock, ManualClock, OrderId, SeededEntropy};
+use contracts::{Clock, ManualClock, OrderId, SeededEntropy, ServiceName};
 use jiff::Timestamp;
 use notification::ports::{Mail, MailAnswer, Mailer};
 use notification::store::sqlite::SqliteNotifications;
@@ -18,7 +18,7 @@ use service_kit::internal::InternalTokens;
 use service_kit::settings::Secret;
 use storage::commands::{Claimed, CommandKey, CommandStore as _, CommandTimes, Record, Settlement};
 use storage::migrations::SchemaError;
-use storage::sqlite::{Database, Durability, OpenError, Options, OutboxRows, migrate};
+use storage::sqlite::{Database, Durability, OpenError, Options, OutboxRows, SqliteLetters, migrate};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use transport::local::LocalTransport;
@@ -29,6 +29,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 pub(crate) struct Given {
     pub(crate) service: Service,
     pub(crate) stores: SqliteNotifications,
+    pub(crate) letters: SqliteLetters,
     pub(crate) rows: OutboxRows,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) transport: Arc<LocalTransport>,
@@ -55,12 +56,16 @@ fn begin(folder: Arc<TempDir>, clock: Arc<ManualClock>, mailer: Arc<dyn Mailer>,
         hand_over: Duration::from_secs(5),
         stuck_after: Duration::from_secs(30),
     };
-    let (stores, rows) = SqliteNotifications::new(open(folder.path()), times, 1_000);
+    let database = open(folder.path());
+    let (stores, rows) = SqliteNotifications::new(database.clone(), times, 1_000);
+    let (outbox, commands) = (stores.outbox.clone(), stores.commands.clone());
+    let letters = SqliteLetters::new(ServiceName::Notification, database, outbox, Some(commands));
     let transport = Arc::new(LocalTransport::new(1_000));
     let service = process(&stores, &clock, &transport, mailer, settings);
     Given {
         service,
         stores,
+        letters,
         rows,
         clock,
         transport,
@@ -167,12 +172,13 @@ impl Given {
         let Self {
             service,
             stores,
+            letters,
             rows,
             clock,
             folder,
             ..
         } = self;
-        drop((service, stores, rows));
+        drop((service, stores, letters, rows));
         begin(folder, clock, mailer, Settings::default())
     }
 }

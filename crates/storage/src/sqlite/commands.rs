@@ -4,6 +4,7 @@
 mod intervene;
 mod port;
 mod statements;
+mod unheard;
 
 use std::sync::Arc;
 
@@ -214,6 +215,7 @@ impl SqliteCommands {
                 if written == 0 {
                     return Ok(Fencing::Fenced);
                 }
+                self.bury_unheard(tx, now, key, &result)?;
                 self.publish_result(tx, now, key, result)?;
             }
             Settlement::Postponed {

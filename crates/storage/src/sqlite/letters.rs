@@ -64,7 +64,7 @@ impl SqliteLetters {
         tx: &mut Tx<'_>,
         now: Timestamp,
         id: i64,
-        instruction: Instruction,
+        instruction: &Instruction,
     ) -> rusqlite::Result<Replay> {
         let found: Option<(DeadLetter, bool)> = tx
             .prepare_cached(&self.sql.load)?
@@ -79,7 +79,7 @@ impl SqliteLetters {
         match way(&letter.source) {
             Some(Way::Outbox(destination)) => self.outbox.put(tx, now, destination, letter.payload)?,
             Some(Way::Command(key)) => {
-                if let Some(detail) = self.revive(tx, now, key, &instruction)? {
+                if let Some(detail) = self.revive(tx, now, key, instruction)? {
                     return Ok(Replay::Impossible { detail });
                 }
             }
@@ -91,11 +91,11 @@ impl SqliteLetters {
         tx.prepare_cached(&self.sql.mark)?.execute(params![micros(now), id])?;
         let subject = format!("dead_letter:{id}");
         self.acts
-            .record(tx, now, ("replay", &subject), &instruction, None, None)?;
+            .record(tx, now, ("replay", &subject), instruction, None, None)?;
         Ok(Replay::Replayed { before })
     }
 
-    /// Opens a dead command again; one that is not dead any more needs nothing. Why it cannot be done, if so.
+    /// Opens a dead command again, or a failed one of which nobody was told; any other needs nothing. Why it cannot be done, if so.
     fn revive(
         &self,
         tx: &mut Tx<'_>,
@@ -106,13 +106,18 @@ impl SqliteLetters {
         let Some(commands) = &self.commands else {
             return Ok(Some("this service has no commands".to_owned()));
         };
+        // Where a saga was told of a failure, it has gone on from there.
+        let unheard = commands.tells_nobody();
         let intervention = Intervention {
             key,
             verb: "replay",
             once: None,
             instruction: instruction.clone(),
-            decide: Box::new(|standing| match standing.record.state {
+            decide: Box::new(move |standing| match standing.record.state {
                 State::Dead => Amendment::Reopen {
+                    progress: standing.record.progress.clone(),
+                },
+                State::Failed if unheard => Amendment::Reopen {
                     progress: standing.record.progress.clone(),
                 },
                 State::Open | State::Done | State::Failed => Amendment::Nudge,
@@ -161,7 +166,7 @@ impl DeadLetters for SqliteLetters {
         let replayed = self
             .database
             .writer()
-            .run(move |tx| letters.replay_in(tx, now, id, instruction))
+            .run(move |tx| letters.replay_in(tx, now, id, &instruction))
             .await?;
         Ok(replayed)
     }

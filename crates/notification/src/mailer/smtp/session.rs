@@ -130,7 +130,10 @@ impl Session {
             other @ (Offer::Accepted | Offer::Later(_) | Offer::Broken(_)) => other,
         })?;
         let rcpt = Rcpt::new(receiver.clone(), Vec::new());
-        self.0.command(rcpt).await.map_err(|error| refusal(&error))?;
+        self.0.command(rcpt).await.map_err(|error| match refusal(&error) {
+            Offer::Refused(reason) if is_policy(&reason) => Offer::Later(reason),
+            other @ (Offer::Refused(_) | Offer::Accepted | Offer::Later(_) | Offer::Broken(_)) => other,
+        })?;
         let answer = self.0.command(Data).await.map_err(|error| refusal(&error))?;
         Ok(if answer.has_code(GO_AHEAD) {
             Offer::Accepted
@@ -175,6 +178,17 @@ fn refusal(error: &Error) -> Offer {
         Some(code) if error.is_permanent() && !LOGIN_TROUBLE.contains(&code) => Offer::Refused(reason),
         Some(_) => Offer::Later(reason),
     }
+}
+
+/// Whether an enhanced status is of "security or policy" (RFC 3463, section 3.8), as in "5.7.1 relaying denied": at a
+/// receiver that is about us and what we may send, which an operator can mend, and not about whether there is such a
+/// receiver.
+fn is_policy(reason: &str) -> bool {
+    let detail = |word: &str| word.strip_prefix("5.7.").map(str::to_owned);
+    reason
+        .split_whitespace()
+        .filter_map(detail)
+        .any(|detail| !detail.is_empty() && detail.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An error in words, on one line and not too long: a server may say what it likes.
