@@ -58,15 +58,17 @@ async fn one_round(wallet: &Wallet) -> Result<usize, StoreError> {
 
 /// After a crash of the only process there is, nobody is at work on anything: all of it is due at once.
 pub(crate) async fn recover(wallet: &Wallet) -> Result<(), StoreError> {
+    let under_way = make_due(wallet).await?;
+    if under_way > 0 {
+        tracing::info!(under_way, "taking up what was under way when the last process ended");
+    }
+    Ok(())
+}
+
+/// Makes every order and deposit under way due now; returns how many there are. To issue a step too early is harmless.
+pub(crate) async fn make_due(wallet: &Wallet) -> Result<u64, StoreError> {
     let now = wallet.now();
     let orders = wallet.ports.orders.make_due(now).await?;
     let deposits = wallet.ports.deposits.make_due(now).await?;
-    if orders + deposits > 0 {
-        tracing::info!(
-            orders,
-            deposits,
-            "taking up what was under way when the last process ended"
-        );
-    }
-    Ok(())
+    Ok(orders.saturating_add(deposits))
 }
