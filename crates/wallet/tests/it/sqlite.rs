@@ -175,3 +175,38 @@ async fn an_order_that_only_a_newer_program_can_read_keeps_no_other_from_being_f
     let due = subject.orders.claim_due(now, 1, vec![]).await.unwrap();
     assert_eq!(due.iter().map(|order| order.id).collect::<Vec<_>>(), [order_id(2)]);
 }
+
+#[test]
+fn the_cheaper_check_of_a_state_takes_the_place_of_the_old_one_and_refuses_as_much() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    let insert = |connection: &Connection, state: &str| {
+        connection.execute(
+            "INSERT INTO wallet_orders (user_id, side, asset, currency, requested, definition, state, revision,
+             next_attempt_at, created_at, updated_at) VALUES (2, 'buy', 'BTC', 'USD', x'00', 1, ?, 1, 0, 0, 0)",
+            [state],
+        )
+    };
+    let migrations = wallet::migrations();
+    for migration in migrations.list() {
+        if migration.name == "cheaper checks" {
+            for state in ["created", "stuck_releasing", "completed"] {
+                insert(&connection, state).unwrap();
+            }
+        }
+        let transaction = connection.transaction().unwrap();
+        transaction.execute_batch(&migration.sql).unwrap();
+        transaction.commit().unwrap();
+    }
+    let text = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
+    let schema = text("SELECT sql FROM sqlite_schema WHERE name = 'wallet_orders'");
+    assert!(schema.contains("CHECK (state = 'created' OR"), "{schema}");
+    assert!(!schema.contains("state IN"), "{schema}");
+    for state in ["failed", "exchanging", "stuck_withdrawing"] {
+        insert(&connection, state).unwrap();
+    }
+    for state in ["", "stuck", "Created"] {
+        insert(&connection, state).unwrap_err();
+    }
+    assert_eq!(text("SELECT count(*) || '' FROM wallet_orders"), "6");
+    assert_eq!(text("PRAGMA integrity_check"), "ok");
+}
