@@ -40,8 +40,8 @@ use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
 
 pub use crate::domain::custody::{Custody, InvalidSeed, Keys};
-pub use crate::ports::Address;
 use crate::metrics::Metrics;
+pub use crate::ports::Address;
 use crate::ports::{Chain, TransferStore};
 use crate::use_cases::sign::SigningDesk;
 use crate::use_cases::submit::Submit;

@@ -5,7 +5,7 @@
 //!
 //! - [`cli`]: what the program is asked to do; [`commands`]: what it then does;
 //! - [`system`]: the six services in one process, on the embedded database;
-//! - [`bench`]: measures how many orders a second a machine completes;
+//! - [`mod@bench`]: measures how many orders a second a machine completes;
 //! - [`audit`]: proves on a database that the books balance and that no order is unexplained;
 //! - [`event_stream`]: reads the events of an order, for the demo;
 //! - [`secrets`]: what `up` makes at its first start.

@@ -125,7 +125,9 @@ impl Report {
     /// Whether anything was accepted, all of it came to its end, and the books are in order, as far as they can be seen.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.accepted > 0 && self.in_flight_at_end == 0 && self.audit.as_ref().is_none_or(crate::audit::Report::is_clean)
+        self.accepted > 0
+            && self.in_flight_at_end == 0
+            && self.audit.as_ref().is_none_or(crate::audit::Report::is_clean)
     }
 
     fn completed_per_second(&self) -> u64 {

@@ -10,6 +10,7 @@ fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn a_demo_shows_a_day_from_the_books_and_ends_with_a_clean_audit() {
     let folder = tempfile::tempdir().unwrap();
     // What is set outside does not concern it: it must never meet somebody's database.

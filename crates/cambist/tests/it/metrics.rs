@@ -60,6 +60,7 @@ async fn a_day(system: &TestSystem) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn orders_and_books_are_told_exactly() {
     let system = TestSystem::start().await;
     a_day(&system).await;

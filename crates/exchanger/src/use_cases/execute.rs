@@ -164,17 +164,20 @@ impl Execute {
                     pause,
                     proof_in,
                     reason,
-                } => {
-                    let until = self.after(pause);
-                    let proof_at = proof_in.map(|wait| later(self.clock.now(), wait));
-                    return Ok(Settlement::Postponed {
-                        until: proof_at.map_or(until, |proof_at| proof_at.min(until)),
-                        reason,
-                        answer_missing: true,
-                        progress: None,
-                    });
-                }
+                } => return Ok(self.missing(pause, proof_in, reason)),
             }
+        }
+    }
+
+    /// No answer: asked again after the pause, or as soon as absence can be proved.
+    fn missing(&self, pause: Duration, proof_in: Option<Duration>, reason: String) -> Settlement {
+        let until = self.after(pause);
+        let proof_at = proof_in.map(|wait| later(self.clock.now(), wait));
+        Settlement::Postponed {
+            until: proof_at.map_or(until, |proof_at| proof_at.min(until)),
+            reason,
+            answer_missing: true,
+            progress: None,
         }
     }
 

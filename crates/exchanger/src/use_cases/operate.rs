@@ -64,7 +64,7 @@ pub(super) async fn retry(
         verb: "retry",
         once: None,
         instruction,
-        decide: Box::new(|standing| again(standing)),
+        decide: Box::new(again),
     };
     let amended = store.intervene(clock.now(), intervention).await?;
     Ok(amended.into_retried())

@@ -111,9 +111,7 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
             Problem::new(ProblemCode::Internal).into_response()
         }
         // No handler does anything before it has the whole body; and what is still to come of it is no request.
-        Err(_) if sender.is_awaited() => {
-            ([(CONNECTION, "close")], Problem::new(ProblemCode::SlowBody)).into_response()
-        }
+        Err(_) if sender.is_awaited() => ([(CONNECTION, "close")], Problem::new(ProblemCode::SlowBody)).into_response(),
         Err(_) => {
             guard.metrics.timed_out.one();
             Problem::new(ProblemCode::Timeout)

@@ -58,7 +58,8 @@ async fn a_process_is_ready_while_everything_it_needs_answers() {
         server.get("/readyz").await.json(),
         serde_json::json!({"status": "ready"})
     );
-    let healthy = serde_json::json!({"status": "ok", "version": "0.1.0", "checks": {"database": "ok"}});
+    let healthy =
+        serde_json::json!({"status": "ok", "version": "0.1.0", "checks": {"database": "ok"}, "needs_operator": []});
     assert_eq!(server.get("/health").await.json(), healthy);
 
     database.0.store(false, Ordering::SeqCst);

@@ -199,6 +199,7 @@ fn a_wrong_value_is_told_where_it_is_set_and_what_to_write() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn settings_that_contradict_one_another_are_refused() {
     for (variables, names) in [
         (

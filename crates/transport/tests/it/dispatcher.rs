@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use contracts::messages::Queue;
-use storage::outbox::{Destination, HAND_OVER, OutboxStore, Settlement};
+use storage::outbox::{Destination, HAND_OVER, OutboxStore};
 use storage::sqlite::OutboxRows;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -422,30 +422,6 @@ async fn messages_reach_their_queue_and_what_is_none_becomes_a_dead_letter() {
         .collect();
     assert_eq!(letters, ["not JSON".to_owned(), newer]);
     running.end().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_full_queue_leaves_its_messages_to_the_outbox() {
-    let (given, mut rows) = a_fresh_store();
-    let (transport, queue) = (Arc::new(LocalTransport::new(1)), Queue::ExchangeOrders);
-    transport.publish(queue, vec![wake_up(1)]).await.unwrap();
-    let courier = QueueCourier { transport, queue };
-    let payloads = [serde_json::to_string(&wake_up(2)).unwrap(), "nonsense".to_owned()];
-    given.put(Destination::Queue(queue), payloads).await;
-    let rows = [rows.recv().await.unwrap(), rows.recv().await.unwrap()];
-    let outcomes = courier.deliver(&rows).await;
-    assert!(
-        matches!(&outcomes[..], [Delivered::NotYet { .. }, Delivered::Never { .. }]),
-        "{outcomes:?}"
-    );
-    // Recorded as the dispatcher would.
-    let at = crate::given::noon();
-    given
-        .outbox
-        .settle(at, vec![(rows[0].id, Settlement::Retry { at })])
-        .await
-        .unwrap();
-    assert_eq!(given.outbox.backlog().await, Ok(2));
 }
 
 #[tokio::test]

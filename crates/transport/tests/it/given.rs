@@ -15,8 +15,8 @@ use storage::commands::{CommandKey, CommandTimes, NewCommand};
 use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::Destination;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox,
-    migrate,
+    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands,
+    SqliteOutbox, migrate,
 };
 use tempfile::TempDir;
 

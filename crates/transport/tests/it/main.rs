@@ -8,5 +8,6 @@ mod dispatcher;
 mod given;
 mod handlers;
 mod local;
+mod queue_courier;
 mod watched;
 mod worker_shutdown;

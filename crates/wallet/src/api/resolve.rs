@@ -162,14 +162,14 @@ pub(super) async fn resolve(
     let instruction = instruction(&caller, "/evidence", &body.value.evidence)?;
     let record = wallet.ports.orders.saga(order_id).await.map_err(problems::store)?;
     let order = record.ok_or_else(problems::no_saga)?.order;
-    let ruling = ruling(order_id, &order.saga.terms, body.value, instruction)?;
+    let ruling = ruling(order_id, &order.saga.terms, body.value, &instruction)?;
     let replayed = resolve_saga(&wallet, ruling).await.map_err(problems::resolve)?;
     let status = "recorded";
     let body = ResolvedBody { order_id, status };
     Ok((StatusCode::ACCEPTED, replayed_header(replayed), Json(body)))
 }
 
-fn ruling(order_id: OrderId, terms: &Terms, body: ResolveBody, instruction: Instruction) -> Result<Ruling, Problem> {
+fn ruling(order_id: OrderId, terms: &Terms, body: ResolveBody, instruction: &Instruction) -> Result<Ruling, Problem> {
     let ResolveBody {
         outcome,
         attempt,

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn amounts_are_told_from_the_entry_on_that_brought_them_and_nothing_is_told_twice() {
         let mut facts = facts();
-        let (exchanged, held, placed) = (facts.remove(3), facts.remove(1), facts.remove(0));
+        let (exchanged, held, placed) = (facts.remove(4), facts.remove(2), facts.remove(0));
         let mut story = Story::new(OrderId::try_new(1).unwrap());
         let log = [
             entry(1, OrderState::Created, placed),

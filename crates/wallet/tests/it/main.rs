@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod deposits;
 mod events;
+mod freezes;
 mod letters;
 mod operators;
 mod orders;

@@ -5,7 +5,16 @@ use super::crates::SERVICES;
 use super::tree::Tree;
 
 /// The rooms of every service; each is a folder or, while small, a file.
-const ROOMS: &[&str] = &["lib", "ports", "domain", "use_cases", "store", "api", "worker", "metrics"];
+const ROOMS: &[&str] = &[
+    "lib",
+    "ports",
+    "domain",
+    "use_cases",
+    "store",
+    "api",
+    "worker",
+    "metrics",
+];
 
 /// The room for a service's outside adapter.
 const OUTSIDE: &[(&str, &str)] = &[

@@ -114,6 +114,7 @@ async fn complaint_15_an_order_that_is_pending_for_long_has_not_failed() {
         .order_when(at_venue, |order| order["state"] == "stuck_withdrawing")
         .await;
     assert_eq!(order["status"], "pending");
+    // sleep: that nothing happens can only be waited for
     sleep(Duration::from_millis(1_000)).await;
     assert_eq!(user.order(at_venue).await["status"], "pending");
     assert_eq!(

@@ -58,6 +58,10 @@ pub(super) struct Statements {
 }
 
 impl Statements {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list of statements, with nothing to follow from one to the next"
+    )]
     pub(super) fn new(service: ServiceName) -> Self {
         let table = format!("{service}_commands");
         Self {

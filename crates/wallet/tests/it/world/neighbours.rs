@@ -1,4 +1,4 @@
-//! The other four neighbours: each does what its test tells it to, once per command, and publishes its result again
+//! The exchanger, the gateway and auth: each does what its test tells it to, once per command, and publishes its result again
 //! when it is asked again.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contracts::clients::{
-    Auth, BcGateway, ClientError, ExchangeCommand, Exchanger, Jwk, Jwks, Notification, NotifyCommand, Side, Submission,
-    User, WithdrawCommand,
+    Auth, BcGateway, ClientError, ExchangeCommand, Exchanger, Jwk, Jwks, Side, Submission, User, WithdrawCommand,
 };
 use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Transfer, TransferId};
 use contracts::messages::{FailureCode, Message, Queue, SCHEMA_VERSION, Status, Step, StepResult, Trade};
@@ -411,60 +410,6 @@ impl BcGateway for Gateway {
     async fn view(&self, id: OrderId) -> Result<Option<StepView>, ClientError> {
         let known = self.commands.lock().unwrap().get(&id).cloned();
         Ok(known.map(|(_, result)| rulings::view(Step::Withdraw, result)))
-    }
-}
-
-/// The messages that users got.
-pub(crate) struct Mailbox {
-    mails: Mutex<BTreeMap<OrderId, NotifyCommand>>,
-    arrived: tokio::sync::watch::Sender<usize>,
-}
-
-impl Default for Mailbox {
-    fn default() -> Self {
-        Self {
-            mails: Mutex::default(),
-            arrived: tokio::sync::watch::Sender::new(0),
-        }
-    }
-}
-
-impl Mailbox {
-    /// Waits for the message about this order.
-    pub(crate) async fn mail(&self, id: OrderId) -> NotifyCommand {
-        let mut arrivals = self.arrived.subscribe();
-        let arrives = async {
-            loop {
-                if let Some(mail) = self.mails.lock().unwrap().get(&id) {
-                    return mail.clone();
-                }
-                arrivals.changed().await.unwrap();
-            }
-        };
-        tokio::time::timeout(super::PATIENCE, arrives).await.expect("a mail")
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.mails.lock().unwrap().len()
-    }
-}
-
-#[async_trait]
-impl Notification for Mailbox {
-    async fn submit(&self, commands: Vec<NotifyCommand>) -> Result<Vec<Submission>, ClientError> {
-        assert!((1..=100).contains(&commands.len()));
-        let mut mails = self.mails.lock().unwrap();
-        let take = |command: NotifyCommand| match mails.get(&command.order_id) {
-            Some(stored) if *stored != command => Submission::Conflict,
-            Some(_) => Submission::Accepted { replayed: true },
-            None => {
-                mails.insert(command.order_id, command);
-                Submission::Accepted { replayed: false }
-            }
-        };
-        let submissions = commands.into_iter().map(take).collect();
-        self.arrived.send_modify(|count| *count += 1);
-        Ok(submissions)
     }
 }
 
