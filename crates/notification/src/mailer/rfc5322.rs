@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use lettre::Address;
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest as _, Sha256};
@@ -69,11 +70,15 @@ pub(super) fn format(mail: &Mail, Sender(sender): &Sender) -> Result<Vec<u8>, Fo
         .boundary(boundary(mail))
         .singlepart(SinglePart::plain(mail.text.clone()))
         .singlepart(SinglePart::html(mail.html.clone()));
+    let receiver: Address = mail.to.parse()?;
+    // Said, because lettre would read it back from the headers, and stumbles over addresses like `"."@example.com`.
+    let envelope = Envelope::new(Some(sender.email.clone()), vec![receiver.clone()])?;
     let message = Message::builder()
+        .envelope(envelope)
         .message_id(Some(mail.message_id.clone()))
         .date(SystemTime::from(mail.date))
         .from(sender.clone())
-        .to(Mailbox::new(None, mail.to.parse()?))
+        .to(Mailbox::new(None, receiver))
         .subject(&*mail.subject)
         // RFC 3834: nobody wrote this by hand, so no machine should answer it.
         .raw_header(HeaderValue::new(

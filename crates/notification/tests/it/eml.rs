@@ -203,6 +203,7 @@ proptest! {
     fn nothing_that_is_written_becomes_a_header(
         email in prop_oneof![
             Just("ada@example.com".to_owned()),
+            Just("\".\"@example.com".to_owned()),
             "[a-z\"\\\\(),:;<>@.\r\n ]{1,12}@[a-z]{1,8}\\.com(\r\nBcc: e@x\\.com)?",
         ],
         payload in prop_oneof![
