@@ -30,10 +30,11 @@ pub struct SmtpServer {
     pub url: SmtpUrl,
     /// Who vouches for it, as PEM; `None` for the public authorities (Mozilla's list, built in).
     pub authorities: Option<Vec<u8>>,
-    /// How long it may take until it is ready for mail: connection, encryption and login. Also how long a mail waits for
-    /// a connection that is free.
+    /// How long it may take until it is ready for a mail: the wait for a free connection, connecting, encryption and
+    /// login, all together.
     pub connect_timeout: Duration,
-    /// How long it may take to consent to a mail, and as long again to answer once it has it.
+    /// How long it may take to consent to a mail, and as long again to answer once it has it, or to forget one that it
+    /// turned down.
     pub timeout: Duration,
     /// How many connections may be open at once.
     pub connections: NonZeroUsize,
@@ -84,13 +85,15 @@ impl SmtpMailer {
         })
     }
 
-    /// A connection on which the server consented to this mail, or why there is none.
-    async fn offer(&self, receiver: &Address) -> Result<Session, MailAnswer> {
-        let begun = Instant::now();
-        let consent_by = begun + self.server.connect_timeout + self.server.timeout;
+    /// A connection on which the server consented to this mail, or why there is none; `timeout` after `ready_by` at the
+    /// latest.
+    async fn offer(&self, receiver: &Address, ready_by: Instant) -> Result<Session, MailAnswer> {
+        let consent_by = ready_by + self.server.timeout;
         let sender = self.sender.address();
         if let Some(mut session) = self.take_idle() {
-            let offer = session.offer(sender, receiver, begun + self.server.timeout).await;
+            let offer = session
+                .offer(sender, receiver, Instant::now() + self.server.timeout)
+                .await;
             // The server may have closed it at any time. Nothing was handed over yet, so a new one is as good.
             if !matches!(offer, Offer::Broken(_)) {
                 return self.consented(session, offer).await;
@@ -122,7 +125,7 @@ impl SmtpMailer {
 
     /// Gets a connection ready for another mail after one that was turned down.
     async fn reset(&self, mut session: Session) {
-        if session.reset(Instant::now() + self.server.connect_timeout).await {
+        if session.reset(Instant::now() + self.server.timeout).await {
             self.park(session);
         }
     }
@@ -162,13 +165,13 @@ impl Mailer for SmtpMailer {
             Err(error) => return refused(format!("the receiver's address: {error}")),
         };
         // Held for as long as the connection is in use; an idle one is nobody's, and there are no more of those.
-        let Ok(Ok(_permit)) = timeout_at(Instant::now() + self.server.connect_timeout, self.open.acquire()).await
-        else {
+        let ready_by = Instant::now() + self.server.connect_timeout;
+        let Ok(Ok(_permit)) = timeout_at(ready_by, self.open.acquire()).await else {
             return MailAnswer::TryLater {
                 reason: "all connections to the mail server are busy".to_owned(),
             };
         };
-        let mut session = match self.offer(&receiver).await {
+        let mut session = match self.offer(&receiver, ready_by).await {
             Ok(session) => session,
             Err(answer) => return answer,
         };
