@@ -21,11 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AuthenticatedUser {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get()
-            .copied()
-            .ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
+        put_there(parts)
     }
 }
 
@@ -38,12 +34,14 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenExpiry {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get()
-            .copied()
-            .ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
+        put_there(parts)
     }
+}
+
+/// What [`require_path_user`] left with the request.
+fn put_there<T: Copy + Send + Sync + 'static>(parts: &::http::request::Parts) -> Result<T, Problem> {
+    let found = parts.extensions.get().copied();
+    found.ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
 }
 
 /// Puts every route of `router`, each with a `{user_id}` in its path, behind [`require_path_user`].
