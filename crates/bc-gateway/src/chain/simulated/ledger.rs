@@ -307,3 +307,35 @@ fn to_amount(row: &Row<'_>, asset: usize, units: usize) -> rusqlite::Result<Amou
 fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     bad_column(column, Type::Text, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheaper_check_of_a_state_takes_the_place_of_the_old_one_and_refuses_as_much() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let insert = |connection: &Connection, hash: &str, state: &str| {
+            connection.execute(
+                "INSERT INTO chain_transfers VALUES (?1, 'a', random(), 'b', 'BTC', x'00', 'memo', 0, ?2)",
+                [hash, state],
+            )
+        };
+        connection.execute_batch(SCHEMA).unwrap();
+        insert(&connection, "0x1", "pending").unwrap();
+        let transaction = connection.transaction().unwrap();
+        transaction.execute_batch(CHEAPER_CHECKS).unwrap();
+        transaction.commit().unwrap();
+        let text = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
+        let schema = text("SELECT sql FROM sqlite_schema WHERE name = 'chain_transfers'");
+        assert!(schema.contains("CHECK (state = 'pending' OR"), "{schema}");
+        assert!(!schema.contains("state IN"), "{schema}");
+        insert(&connection, "0x2", "shallow").unwrap();
+        insert(&connection, "0x3", "confirmed").unwrap();
+        for state in ["", "Pending", "gone"] {
+            insert(&connection, "0x4", state).unwrap_err();
+        }
+        assert_eq!(text("SELECT count(*) || '' FROM chain_transfers"), "3");
+        assert_eq!(text("PRAGMA integrity_check"), "ok");
+    }
+}
