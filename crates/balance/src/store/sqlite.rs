@@ -3,10 +3,11 @@
 
 pub mod audit;
 mod book;
-mod desk;
 mod read;
 mod statements;
 mod survey;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::UserId;
@@ -16,10 +17,9 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use storage::StoreError;
-use storage::sqlite::{Database, bad_column, micros};
+use storage::sqlite::{Database, Desk, bad_column, micros};
 
 use self::book::{book, find_transfer};
-use self::desk::Desk;
 use self::read::{has_wallet, read_statement, read_wallet};
 use self::statements::{FIND_ADJUSTMENT, INSERT_ADJUSTMENT, INSERT_WALLET, NEXT_ADJUSTMENT};
 use crate::domain::{Adjusted, Adjustment, BooksReport, Capital, Funding, RequestKey};
@@ -29,16 +29,20 @@ use crate::ports::{LedgerStore, MAX_LINES};
 #[derive(Clone)]
 pub struct SqliteLedger {
     database: Database,
-    desk: Desk,
+    desk: PostingDesk,
 }
+
+/// Most postings come one by one, from workers that each carry out one command, and all of them touch the hot wallet's
+/// accounts: of those that wait together, the accounts are loaded and stored once.
+type PostingDesk = Desk<(Timestamp, Vec<Posting>), Vec<PostingOutcome>>;
 
 impl SqliteLedger {
     /// The ledger in `database`, which has the migrations of [`crate::migrations`].
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self {
+            desk: Desk::new(database.clone(), |tx, waiting| book_together(tx, waiting)),
             database,
-            desk: Desk::default(),
         }
     }
 }
@@ -95,7 +99,7 @@ impl LedgerStore for SqliteLedger {
         if postings.is_empty() {
             return Ok(Vec::new());
         }
-        self.desk.post(&self.database, now, postings).await
+        self.desk.bring((now, postings)).await
     }
 
     async fn adjust(&self, now: Timestamp, adjustment: Adjustment) -> Result<Adjusted, StoreError> {
@@ -109,6 +113,19 @@ impl LedgerStore for SqliteLedger {
     async fn check_books(&self) -> Result<BooksReport, StoreError> {
         self.database.readers().run(audit::check_books).await
     }
+}
+
+/// Books what several callers want booked; the outcomes are parted again.
+fn book_together(
+    tx: &Connection,
+    waiting: &[Arc<(Timestamp, Vec<Posting>)>],
+) -> rusqlite::Result<Vec<Vec<PostingOutcome>>> {
+    let now = waiting.iter().map(|waiting| waiting.0).max().unwrap_or(Timestamp::MIN);
+    let mut outcomes = book(tx, now, waiting.iter().flat_map(|waiting| &waiting.1))?.into_iter();
+    let parted = waiting
+        .iter()
+        .map(|waiting| outcomes.by_ref().take(waiting.1.len()).collect());
+    Ok(parted.collect())
 }
 
 fn adjust(tx: &Connection, now: Timestamp, adjustment: &Adjustment) -> rusqlite::Result<Adjusted> {

@@ -19,7 +19,7 @@ use self::statements::Statements;
 pub use self::statements::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX};
 use super::acts::Acts;
 use super::columns::{bad_column, micros};
-use super::{Database, SqliteOutbox, Tx};
+use super::{Database, Desk, SqliteOutbox, Tx};
 use crate::commands::{Acceptance, Claimed, CommandKey, CommandTimes, Fencing, NewCommand, Record, Settlement, State};
 use crate::outbox::Destination;
 
@@ -33,6 +33,16 @@ pub struct SqliteCommands {
     times: CommandTimes,
     acts: Acts,
     sql: Arc<Statements>,
+    checkpoints: Desk<Checkpoint, Fencing>,
+}
+
+/// What a handler wants to have stored of its command's progress. Handlers work on one command each, and want it one by
+/// one.
+struct Checkpoint {
+    now: Timestamp,
+    key: CommandKey,
+    epoch: i64,
+    progress: String,
 }
 
 impl SqliteCommands {
@@ -47,6 +57,12 @@ impl SqliteCommands {
         results: Option<Queue>,
         times: CommandTimes,
     ) -> Self {
+        let sql = Arc::new(Statements::new(service));
+        let statements = Arc::clone(&sql);
+        let checkpoints = Desk::new(database.clone(), move |tx, waiting: &[Arc<Checkpoint>]| {
+            let store = |c: &Arc<Checkpoint>| statements.store_progress(tx, c.now, c.key, c.epoch, &c.progress);
+            waiting.iter().map(store).collect()
+        });
         Self {
             database,
             outbox,
@@ -54,7 +70,8 @@ impl SqliteCommands {
             results,
             times,
             acts: Acts::new(service),
-            sql: Arc::new(Statements::new(service)),
+            sql,
+            checkpoints,
         }
     }
 
@@ -71,18 +88,7 @@ impl SqliteCommands {
         epoch: i64,
         progress: &str,
     ) -> rusqlite::Result<Fencing> {
-        let written = tx.prepare_cached(&self.sql.checkpoint)?.execute(params![
-            key.order_id.get(),
-            key.step.as_str(),
-            epoch,
-            progress,
-            micros(now)
-        ])?;
-        Ok(if written == 1 {
-            Fencing::Written
-        } else {
-            Fencing::Fenced
-        })
+        self.sql.store_progress(tx, now, key, epoch, progress)
     }
 
     fn accept_one(

@@ -4,6 +4,7 @@
 
 mod commands;
 mod crash;
+mod desk;
 mod disk_full;
 mod given;
 mod group_commit;

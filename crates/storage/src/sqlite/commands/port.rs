@@ -9,7 +9,7 @@ use contracts::time::later;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{SqliteCommands, to_found};
+use super::{Checkpoint, SqliteCommands, to_found};
 use crate::StoreError;
 use crate::commands::{
     Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Intervention,
@@ -77,11 +77,13 @@ impl CommandStore for SqliteCommands {
         epoch: i64,
         progress: String,
     ) -> Result<Fencing, StoreError> {
-        let store = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| store.checkpoint_in(tx, now, key, epoch, &progress))
-            .await
+        let checkpoint = Checkpoint {
+            now,
+            key,
+            epoch,
+            progress,
+        };
+        self.checkpoints.bring(checkpoint).await
     }
 
     async fn settle(

@@ -1,6 +1,11 @@
 //! The table of commands and every statement that touches it, made once for a service.
 
 use contracts::ServiceName;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::commands::{CommandKey, Fencing};
+use crate::sqlite::columns::micros;
 
 /// The table of commands, as a migration of the service that owns it. `next_attempt_at` is when an open command is
 /// due: the end of its lease while somebody works on it, the end of its pause when it is postponed.
@@ -146,5 +151,28 @@ impl Statements {
             ),
             release: format!("UPDATE {table} SET next_attempt_at = ?1 WHERE state = 'open' AND next_attempt_at > ?1"),
         }
+    }
+
+    /// Stores the progress of a command under its claim.
+    pub(super) fn store_progress(
+        &self,
+        tx: &Connection,
+        now: Timestamp,
+        key: CommandKey,
+        epoch: i64,
+        progress: &str,
+    ) -> rusqlite::Result<Fencing> {
+        let written = tx.prepare_cached(&self.checkpoint)?.execute(params![
+            key.order_id.get(),
+            key.step.as_str(),
+            epoch,
+            progress,
+            micros(now)
+        ])?;
+        Ok(if written == 1 {
+            Fencing::Written
+        } else {
+            Fencing::Fenced
+        })
     }
 }
