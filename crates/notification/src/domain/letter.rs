@@ -100,7 +100,11 @@ impl Letter {
     /// The text with line feeds only, ending with one.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.payload.replace("\r\n", "\n").replace('\r', "\n");
+        let mut text = if self.payload.contains('\r') {
+            self.payload.replace("\r\n", "\n").replace('\r', "\n")
+        } else {
+            self.payload.clone()
+        };
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -196,13 +200,14 @@ impl Mail {
     #[must_use]
     pub fn new(order_id: OrderId, letter: &Letter, progress: Progress, message_host: &str) -> Self {
         let accepted = progress.accepted_at.as_microsecond();
+        let text = letter.text();
         Self {
             order_id,
             message_id: format!("<order-{order_id}.{accepted}@{message_host}>"),
             to: letter.email().to_owned(),
             subject: letter.subject(),
-            text: letter.text(),
-            html: page(&letter.text()),
+            html: page(&text),
+            text,
             date: progress.accepted_at,
         }
     }

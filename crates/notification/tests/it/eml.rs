@@ -5,6 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contracts::SystemEntropy;
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use notification::domain::letter::{Letter, Progress};
 use notification::mailer::{EmlMailer, Sender};
 use notification::ports::{Mail, MailAnswer, Mailer as _};
@@ -195,6 +199,29 @@ fn headers(bytes: &[u8]) -> Vec<String> {
     names.collect()
 }
 
+/// The message that lettre's own builder makes.
+fn by_the_builder(mail: &Mail, boundary: &str) -> Vec<u8> {
+    let receiver: Address = mail.to.parse().unwrap();
+    let sender: Mailbox = "Cambist <cambist@localhost>".parse().unwrap();
+    let auto_submitted = HeaderName::new_from_ascii_str("Auto-Submitted");
+    Message::builder()
+        .envelope(Envelope::new(None, vec![receiver.clone()]).unwrap())
+        .message_id(Some(mail.message_id.clone()))
+        .date(mail.date.into())
+        .from(sender)
+        .to(Mailbox::new(None, receiver))
+        .subject(&*mail.subject)
+        .raw_header(HeaderValue::new(auto_submitted, "auto-generated".to_owned()))
+        .multipart(
+            MultiPart::alternative()
+                .boundary(boundary)
+                .singlepart(SinglePart::plain(mail.text.clone()))
+                .singlepart(SinglePart::html(mail.html.clone())),
+        )
+        .unwrap()
+        .formatted()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("CAMBIST_TEST_FULL").is_some() { 5_000 } else { 200 }))]
 
@@ -223,5 +250,22 @@ proptest! {
             let expected = ["Message-ID", "Date", "From", "To", "Subject", "Auto-Submitted", "MIME-Version", "Content-Type"];
             prop_assert_eq!(headers(&written["order-7.eml"]), expected);
         }
+    }
+
+    /// Most of a message is put together without lettre's builder, which reads back what it wrote; it is the same message.
+    #[test]
+    fn a_message_is_the_one_that_the_builder_makes(
+        email in prop_oneof!["[a-z]{1,8}@[a-z]{1,8}\\.com", Just("\".\"@example.com".to_owned())],
+        payload in "[a-z<]{1,90}([a-z ]{0,4}\n){0,3}([a-zż&' .]{0,80}(\r\n|\n)){0,4}([a-z]{70,80})?",
+    ) {
+        let letter = Letter::try_new(email, payload).unwrap();
+        let mail = Mail::new(order(7), &letter, Progress::new(noon()), "cambist.localhost");
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(mailer(folder.path()).send(&mail));
+        let written = String::from_utf8(files(folder.path()).remove("order-7.eml").unwrap()).unwrap();
+        let (_, boundary) = written.split_once("boundary=\"").unwrap();
+        let (boundary, _) = boundary.split_once('"').unwrap();
+        prop_assert_eq!(&written, &String::from_utf8(by_the_builder(&mail, boundary)).unwrap());
     }
 }
