@@ -6,13 +6,16 @@
 //!
 //! Forcing to disk is what takes time, so mails that wait while others are written are written together: one job at a
 //! time writes whatever waits, and both are forced once for all of them. An fsync for each file allowed some 700 mails a
-//! second; one for each batch leaves the making of the files as what takes time.
+//! second; one for each batch leaves the making of the files as what takes time. Between two batches the job rests, so
+//! that batches are large where there are many mails; a mail that comes alone is written at once.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Entropy;
@@ -26,6 +29,10 @@ use crate::ports::{Mail, MailAnswer, Mailer};
 const MAX_WAITING: usize = 4_096;
 /// The most mails that are written together: bounds how long the first of them waits.
 const MAX_TOGETHER: usize = 256;
+/// How long the job rests after each batch. Forcing a file system to disk costs the same for one mail as for a hundred,
+/// and everybody else who writes to that disk waits meanwhile. Measured with 5,000 mails a second: 89 µs of processor
+/// time a mail without a rest, in batches of 5; about 45 µs with one.
+const REST: Duration = Duration::from_millis(10);
 /// As many files are forced to disk one by one; for more, their whole file system is, which is dearer if others have
 /// written much on it.
 #[cfg(target_os = "linux")]
@@ -222,8 +229,13 @@ mod nameless {
     use std::fs::File;
     use std::io::{self, Write as _};
     use std::os::fd::AsRawFd as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
+    use rustix::io::Errno;
+
+    /// Whether files could only be named by way of /proc so far.
+    static BY_PATH: AtomicBool = AtomicBool::new(false);
 
     pub(super) fn write(folder: &File, bytes: &[u8]) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -240,8 +252,18 @@ mod nameless {
 
     /// Fails where the name is taken.
     pub(super) fn name(file: &File, folder: &File, name: &str) -> io::Result<()> {
+        // Since Linux 6.10 whoever opened a file may name it without a path to it; before, only the privileged may
+        // (linkat(2)). The detour costs a look-up of four folders that are made up on the way.
+        if !BY_PATH.load(Ordering::Relaxed) {
+            let named = linkat(file, "", folder, name, AtFlags::EMPTY_PATH);
+            if matches!(named, Ok(()) | Err(Errno::EXIST)) {
+                return Ok(named?);
+            }
+        }
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?)
+        linkat(CWD, path, folder, name, AtFlags::SYMLINK_FOLLOW)?;
+        BY_PATH.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -265,6 +287,8 @@ impl Job {
                 state.waiting.drain(..together).collect()
             };
             self.desk.write(letters);
+            // sleep: company is waited for, which nobody announces; not waiting is dear, not wrong
+            thread::sleep(REST);
         }
     }
 }
