@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::gather::receive_together;
 use crate::metrics::WorkerMetrics;
 use crate::panic_text;
 use crate::queue::{Delivery, Subscription};
@@ -311,7 +312,7 @@ async fn settle(
     metrics: Arc<WorkerMetrics>,
 ) {
     let mut batch = Vec::new();
-    while settlements.recv_many(&mut batch, MAX_SETTLED).await > 0 {
+    while receive_together(&mut settlements, &mut batch, MAX_SETTLED).await > 0 {
         for tried in 0..SETTLE_TRIES {
             match store.settle(clock.now(), batch.clone()).await {
                 Ok(fencings) => {

@@ -22,11 +22,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::lane::Lane;
+use crate::gather::receive_together;
 use crate::metrics::DispatcherMetrics;
 use crate::queue::Transport;
 
 /// The most rows in one delivery.
 pub const MAX_ROWS: usize = 100;
+/// The most fresh rows that are handed to their lanes at once.
+const MAX_TAKEN: usize = 1_000;
 /// The most rows that wait in one lane.
 const LANE_CAPACITY: usize = 8_192;
 /// The most rows that are settled in one transaction.
@@ -157,7 +160,7 @@ impl Dispatcher {
                     return;
                 }
                 // When nobody writes here any more, what is in the table is still swept.
-                taken = committed.recv_many(&mut rows, MAX_ROWS), if writers => taken,
+                taken = receive_together(&mut committed, &mut rows, MAX_TAKEN), if writers => taken,
             };
             writers = taken > 0;
             for row in rows.drain(..) {
@@ -202,7 +205,7 @@ async fn settle(
     mut settlements: mpsc::Receiver<(i64, Settlement)>,
 ) {
     let mut batch = Vec::new();
-    while settlements.recv_many(&mut batch, MAX_SETTLED).await > 0 {
+    while receive_together(&mut settlements, &mut batch, MAX_SETTLED).await > 0 {
         for tried in 0..SETTLE_TRIES {
             let Err(error) = outbox.settle(clock.now(), batch.clone()).await else {
                 break;

@@ -11,6 +11,7 @@
 
 pub mod command_worker;
 pub mod dispatcher;
+mod gather;
 pub mod local;
 pub mod metrics;
 pub mod queue;
