@@ -29,7 +29,7 @@ use storage::sqlite::{Database, OpenError, Options, migrate};
 use thiserror::Error;
 
 pub use self::book::Execution;
-use self::book::{Book, Entry};
+use self::book::{Arrival, Book, Entry};
 pub use self::course::Course;
 pub use self::manners::{Conduct, Manners, RandomManners, Rates, RatesTooHigh, ScriptedManners};
 pub use self::market::Market;
@@ -81,14 +81,16 @@ impl SimulatedVenue {
         };
         let database = Database::open(path, options, |connection| {
             // Numbered as exchanger's, but in a file of its own: these are not exchanger's tables.
-            let schema = Migrations::new(ServiceName::Exchanger).then("simulated_venue", book::SCHEMA);
+            let schema = Migrations::new(ServiceName::Exchanger)
+                .then("simulated_venue", book::SCHEMA)
+                .then("numbered by itself", book::NUMBERED_BY_ITSELF);
             migrate(connection, &[schema], now)
                 .map(drop)
                 .map_err(OpenVenueError::Schema)
         })?;
         Ok(Self {
             name: Arc::new(name),
-            book: Book::new(database),
+            book: Book::new(database, Arc::clone(&clock)),
             market: Arc::new(Mutex::new(market)),
             manners,
             clock,
@@ -118,24 +120,20 @@ impl SimulatedVenue {
     /// Executes the order as `share` of what is possible, unless its name is taken; answers with what the books say.
     async fn execute(&self, order: &VenueOrder, share: BasisPoints, hidden_for: Duration) -> Answer {
         let moved = self.market().moved(self.manners.price_shift(&order.client_order_id));
-        let order = *order;
-        let entry = move || {
-            let market = moved.map_err(|error| error.to_string());
-            match market.and_then(|market| market.execute(&order, share)) {
-                Ok(fills) => Entry::Done(fills),
-                Err(reason) => Entry::Rejected(reason),
-            }
-        };
-        self.enter(order, hidden_for, entry).await
+        let filled = moved
+            .map_err(|error| error.to_string())
+            .and_then(|market| market.execute(order, share));
+        let entry = filled.map_or_else(Entry::Rejected, Entry::Done);
+        self.enter(*order, entry, hidden_for).await
     }
 
-    async fn enter(
-        &self,
-        order: VenueOrder,
-        hidden_for: Duration,
-        entry: impl FnOnce() -> Entry + Send + 'static,
-    ) -> Answer {
-        let entered = self.book.enter(order, Arc::clone(&self.clock), hidden_for, entry).await;
+    async fn enter(&self, order: VenueOrder, entry: Entry, hidden_for: Duration) -> Answer {
+        let arrival = Arrival {
+            order,
+            entry,
+            hidden_for,
+        };
+        let entered = self.book.enter(arrival).await;
         entered.unwrap_or_else(|error| Answer::Unknown {
             reason: error.to_string(),
         })
@@ -149,8 +147,8 @@ impl SimulatedVenue {
             Conduct::Partial(share) => self.execute(order, share, Duration::ZERO).await,
             Conduct::FillNothing => self.execute(order, BasisPoints::ZERO, Duration::ZERO).await,
             Conduct::Refuse => {
-                let refused = || Entry::Rejected("the venue does not want this order".to_owned());
-                self.enter(*order, Duration::ZERO, refused).await
+                let refused = Entry::Rejected("the venue does not want this order".to_owned());
+                self.enter(*order, refused, Duration::ZERO).await
             }
             Conduct::ExecuteThenTimeOut => {
                 self.execute(order, whole, Duration::ZERO).await;

@@ -116,6 +116,31 @@ async fn an_expired_order_is_not_executed_and_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn orders_that_come_together_are_each_met_as_if_alone() {
+    let given = a_venue();
+    let late = VenueOrder {
+        expires_at: given.clock.now(),
+        ..given.buy(2, usd("30"))
+    };
+    given.manners.set(order(3), Step::Exchange, 1, Conduct::Refuse);
+    let orders = [
+        given.buy(1, usd("30")),
+        late,
+        given.buy(1, usd("60")),
+        given.buy(3, usd("30")),
+        given.sell(4, btc("1")),
+    ];
+    let [first, late, again, refused, sold] = orders.each_ref().map(|order| given.venue.place(order));
+    let (first, late, again, refused, sold) = tokio::join!(first, late, again, refused, sold);
+    assert_eq!(quantity(&first), btc("3"));
+    assert_eq!(first, again, "one name, one order");
+    assert!(matches!(late, Answer::Rejected { .. }) && is_missing(&given.venue.find(&id(2)).await));
+    assert!(matches!(refused, Answer::Rejected { .. }));
+    assert_eq!(quantity(&sold), btc("1"));
+    assert_eq!(given.venue.executions(0, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_refusal_is_for_ever_too() {
     let given = a_venue();
     given.manners.set_default(Conduct::Refuse);

@@ -1,13 +1,22 @@
 //! Orders that were under way when this version was installed: their names have no installation, and they come to their end
-//! like all others.
+//! like all others. And a simulated venue whose books an earlier version made.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::clients::Side;
 use contracts::messages::{FailureCode, Step, StepResult};
 use contracts::operators::{Retried, RulingOutcome, VenueVerdict};
-use exchanger::venue::simulated::Conduct;
+use contracts::time::later;
+use contracts::{Asset, ManualClock, ServiceName};
+use exchanger::ports::{Answer, Limit, Venue as _, VenueOrder};
+use exchanger::venue::simulated::{Conduct, Execution, Market, ScriptedManners, SimulatedVenue};
+use jiff::Timestamp;
 use storage::commands::{Acceptance, NewCommand, State};
+use storage::migrations::Migrations;
 
 use crate::rulings::{instruction, rule, until_in_doubt};
-use crate::scene::{Scene, btc, buy, exchange, order, trade};
+use crate::scene::{Scene, btc, buy, exchange, name, order, trade, usd};
 
 /// As it was written by versions that did not name orders after their installation.
 const NAME: &str = "cambist-1-exchange-1";
@@ -97,4 +106,71 @@ async fn what_a_version_in_between_gave_up_on_is_taken_up_by_a_retry() {
     assert_eq!(retried.unwrap(), Retried::Reopened);
     // Nobody can know that it was not sent, so the venue has to deny it first.
     assert_bought_as(&scene, "cambist-1-exchange-2").await;
+}
+
+/// The simulated venue's books as an earlier version made them.
+const BOOKS: &str = "
+CREATE TABLE simulated_venue_orders (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    client_order_id TEXT NOT NULL UNIQUE,
+    side TEXT NOT NULL CHECK (side IN ('buy', 'sell')),
+    rejection TEXT,
+    fills TEXT NOT NULL,
+    placed_at INTEGER NOT NULL,
+    visible_from INTEGER NOT NULL
+) STRICT;
+";
+const ENTRIES: &str = r#"
+INSERT INTO simulated_venue_orders VALUES
+    (4, 'cambist-1-exchange-1', 'buy', NULL,
+     '[{"quantity":{"amount":"3","asset":"BTC"},"price":"10","fee":{"amount":"0","asset":"USD"}}]', 5, 5),
+    (7, 'cambist-2-exchange-1', 'sell', 'no', '[]', 6, 6);
+"#;
+
+#[tokio::test]
+async fn what_a_simulated_venue_executed_before_the_upgrade_it_answers_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("venue.db");
+    let mut before = rusqlite::Connection::open(&path).unwrap();
+    let schema = Migrations::new(ServiceName::Exchanger).then("simulated_venue", BOOKS);
+    storage::sqlite::migrate(&mut before, &[schema], Timestamp::UNIX_EPOCH).unwrap();
+    before.execute_batch(ENTRIES).unwrap();
+    drop(before);
+
+    let clock = Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()));
+    let manners = Arc::new(ScriptedManners::new(Conduct::Fill));
+    let venue = SimulatedVenue::try_open(&path, name(), Market::default(), manners, clock.clone()).unwrap();
+    let before: Vec<(i64, String)> = executions(&venue).await;
+    assert_eq!(before, [(4, NAME.to_owned())]);
+    let order = |name: &str| VenueOrder {
+        client_order_id: name.parse().unwrap(),
+        side: Side::Buy,
+        base: Asset::BTC,
+        quote: Asset::USD,
+        limit: Limit::Spend(usd("60")),
+        expires_at: later(contracts::Clock::now(&*clock), Duration::from_secs(5)),
+    };
+    let Answer::Done(fills) = venue.place(&order(NAME)).await else {
+        panic!("it had been executed");
+    };
+    assert_eq!(fills[0].quantity, btc("3"), "as it was then");
+    let refused = venue.place(&order("cambist-2-exchange-1")).await;
+    assert_eq!(
+        refused,
+        Answer::Rejected {
+            reason: "no".to_owned()
+        }
+    );
+    assert!(matches!(
+        venue.place(&order("cambist-3-exchange-1")).await,
+        Answer::Done(_)
+    ));
+    let number = executions(&venue).await[1].0;
+    assert!(number > 7, "{number} was used before");
+}
+
+async fn executions(venue: &SimulatedVenue) -> Vec<(i64, String)> {
+    let executions = venue.executions(0, 10).await.unwrap();
+    let fact = |execution: Execution| (execution.number, execution.client_order_id.to_string());
+    executions.into_iter().map(fact).collect()
 }

@@ -93,6 +93,8 @@ pub struct RatesTooHigh(u32);
 pub struct RandomManners {
     seed: u64,
     rates: Rates,
+    /// Whether every order is filled, so that nothing need be drawn.
+    faultless: bool,
     latency: Duration,
     course: Course,
 }
@@ -103,9 +105,10 @@ impl RandomManners {
     /// # Errors
     /// [`RatesTooHigh`] when the rates add up to more than all orders.
     pub fn try_new(seed: u64, rates: Rates, latency: Duration, course: Course) -> Result<Self, RatesTooHigh> {
-        let manners = Self {
+        let mut manners = Self {
             seed,
             rates,
+            faultless: false,
             latency,
             course,
         };
@@ -113,6 +116,7 @@ impl RandomManners {
         if total > BasisPoints::MAX.get() {
             return Err(RatesTooHigh(total));
         }
+        manners.faultless = total == 0;
         Ok(manners)
     }
 
@@ -153,6 +157,9 @@ fn partial_share(draw: u64) -> BasisPoints {
 
 impl Manners for RandomManners {
     fn conduct(&self, id: &ClientOrderId) -> Conduct {
+        if self.faultless {
+            return Conduct::Fill;
+        }
         let (first, second) = self.draws(id);
         let mut draw = first % u64::from(BasisPoints::MAX.get());
         for (rate, conduct) in self.bands(second) {

@@ -40,6 +40,9 @@ impl Market {
     /// # Errors
     /// A price that does not fit, or moved to nothing.
     pub(super) fn moved(self, by: i64) -> Result<Self, MoneyError> {
+        if by == 0 {
+            return Ok(self);
+        }
         let points = u32::try_from(by.unsigned_abs()).unwrap_or(u32::MAX);
         let distance = BasisPoints::try_new(points).unwrap_or(BasisPoints::MAX);
         let direction = if by < 0 { Rounding::Down } else { Rounding::Up };
