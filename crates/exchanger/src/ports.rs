@@ -13,16 +13,16 @@ use contracts::ledger::Owner;
 use contracts::messages::Step;
 use contracts::{Amount, Asset, OrderId, Price};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use storage::StoreError;
-use thiserror::Error;
 
 /// What a venue is called in the books: its account is `venue:{name}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VenueName(Owner);
 
 /// A text that cannot be the name of a venue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a venue's name has 1 to 32 characters of a–z, 0–9, _ and -")]
 pub struct InvalidVenueName;
 
@@ -74,13 +74,12 @@ impl FromStr for InstallationId {
 
     /// Only the form that is written.
     fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
-        let number = u32::from_str_radix(text, 16).map_err(|_| InvalidClientOrderId)?;
-        let id = Self(number);
-        if id.to_string() == text {
-            Ok(id)
-        } else {
-            Err(InvalidClientOrderId)
-        }
+        let as_written = text.len() == 8 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        u32::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| as_written)
+            .map(Self)
+            .ok_or(InvalidClientOrderId)
     }
 }
 
@@ -97,8 +96,7 @@ pub trait Installation: Send + Sync {
 ///
 /// Derived and not drawn for each order, so that whoever works on the attempt asks about the same order. A venue that
 /// takes only short names or UUIDs is given an injective image of it by its adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientOrderId {
     /// Of which installation. `None` of an order that was accepted before installations had ids: the venue knows it by the
     /// name it was sent under, and so do its later attempts.
@@ -128,7 +126,7 @@ impl fmt::Display for ClientOrderId {
 }
 
 /// A text that is no client order id of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a client order id")]
 pub struct InvalidClientOrderId;
 
@@ -137,39 +135,57 @@ impl FromStr for ClientOrderId {
 
     /// Only the form that is written, so that one order has one name.
     fn from_str(text: &str) -> Result<Self, InvalidClientOrderId> {
-        let rest = text.strip_prefix("cambist-").ok_or(InvalidClientOrderId)?;
-        let parts: Vec<&str> = rest.splitn(5, '-').collect();
+        Self::read(text).ok_or(InvalidClientOrderId)
+    }
+}
+
+impl ClientOrderId {
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix("cambist-")?.split('-');
+        let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);
         // No step is called like a number, so no name has both forms.
-        let (installation, [order_id, step, attempt]) = match *parts {
-            [order_id, step, attempt] => (None, [order_id, step, attempt]),
-            [installation, order_id, step, attempt] => (Some(installation.parse()?), [order_id, step, attempt]),
-            _ => return Err(InvalidClientOrderId),
+        let (installation, order_id, step, attempt) = match parts.next() {
+            None => (None, first, second, third),
+            Some(attempt) => (Some(first.parse().ok()?), second, third, attempt),
         };
         let id = Self {
             installation,
-            order_id: order_id.parse().map_err(|_| InvalidClientOrderId)?,
-            step: step.parse().map_err(|_| InvalidClientOrderId)?,
-            attempt: attempt.parse().map_err(|_| InvalidClientOrderId)?,
+            order_id: canonical(order_id)?.parse().ok()?,
+            step: step.parse().ok()?,
+            attempt: canonical(attempt)?.parse().ok()?,
         };
-        if id.attempt > 0 && id.to_string() == text {
-            Ok(id)
-        } else {
-            Err(InvalidClientOrderId)
+        parts.next().is_none().then_some(id)
+    }
+}
+
+/// A number that is written in the only way: greater than zero, without a sign or a leading zero.
+fn canonical(number: &str) -> Option<&str> {
+    number.starts_with(|first| matches!(first, '1'..='9')).then_some(number)
+}
+
+impl Serialize for ClientOrderId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientOrderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = ClientOrderId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a client order id")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<ClientOrderId, E> {
+                text.parse().map_err(E::custom)
+            }
         }
-    }
-}
 
-impl TryFrom<String> for ClientOrderId {
-    type Error = InvalidClientOrderId;
-
-    fn try_from(text: String) -> Result<Self, InvalidClientOrderId> {
-        text.parse()
-    }
-}
-
-impl From<ClientOrderId> for String {
-    fn from(id: ClientOrderId) -> Self {
-        id.to_string()
+        deserializer.deserialize_str(Name)
     }
 }
 

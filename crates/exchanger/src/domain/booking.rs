@@ -78,6 +78,7 @@ pub fn book(command: &ExchangeCommand, progress: &Progress, venue: &VenueName) -
 /// The transfers of one command, as they come together.
 struct Legs {
     origin: Origin,
+    /// What each reason ends with.
     order: String,
     venue: Owner,
     user: Owner,
@@ -88,7 +89,7 @@ impl Legs {
     fn new(command: &ExchangeCommand, venue: &VenueName) -> Self {
         Self {
             origin: Origin::Order(command.order_id),
-            order: format!("order {}", command.order_id),
+            order: format!(" (order {})", command.order_id),
             venue: venue.account().clone(),
             user: Owner::wallet(command.acquirer_user_id),
             posting: Posting { transfers: Vec::new() },
@@ -108,7 +109,7 @@ impl Legs {
             debit,
             credit,
             amount,
-            reason: format!("{what} ({})", self.order),
+            reason: [what, &self.order].concat(),
             actor: ACTOR.to_owned(),
         });
     }

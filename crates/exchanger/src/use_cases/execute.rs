@@ -181,8 +181,8 @@ impl Execute {
         }
     }
 
-    /// Books what was filled. Until the ledger has it the fills are kept in the record, so that the venue need not be
-    /// asked again.
+    /// Books what was filled, whose record is on disk: the venue need not be asked again when the ledger does not take it
+    /// at once.
     async fn book(
         &self,
         claim: Claim,
@@ -195,7 +195,7 @@ impl Execute {
             Ok([PostingOutcome::Posted { .. }]) => {
                 return Ok(Settlement::Finished {
                     result: booking.result,
-                    progress: encode(progress),
+                    progress: None,
                 });
             }
             Ok([PostingOutcome::Refused { refusal }]) => {
@@ -211,7 +211,7 @@ impl Execute {
                 error.to_string()
             }
         };
-        Ok(self.postponed(self.rules.pause(claim.tries), reason, Some(progress)))
+        Ok(self.postponed(self.rules.pause(claim.tries), reason, None))
     }
 
     async fn checkpoint(&self, claimed: &Claimed, now: Timestamp, intent: &Progress) -> Result<(), String> {
