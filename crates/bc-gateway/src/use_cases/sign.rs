@@ -33,6 +33,8 @@ pub(crate) struct SigningRequest {
     pub(crate) key: CommandKey,
     pub(crate) epoch: i64,
     pub(crate) movement: Movement,
+    /// What the chain was asked about.
+    pub(crate) draft: TransferDraft,
     /// The source's, as the chain answered.
     pub(crate) funds: Funds,
 }
@@ -206,20 +208,16 @@ impl SigningDesk {
         let mut commands = Vec::with_capacity(waiting.len());
         let mut transfers = Vec::with_capacity(waiting.len());
         for (nonce, Waiting { request, .. }) in (first_nonce..).zip(waiting) {
-            let movement = &request.movement;
-            let to = self.party(movement.to);
-            let draft = TransferDraft {
-                from: from.address.clone(),
-                to: to.address.clone(),
-                amount: movement.amount,
-                purpose: movement.purpose(),
-            };
-            let transfer = self.chain.sign(&keys, &draft, nonce);
+            let SigningRequest { movement, draft, .. } = request;
+            let transfer = self.chain.sign(&keys, draft, nonce);
             transfers.push(transfer.clone());
             commands.push(SignedCommand {
                 key: request.key,
                 epoch: request.epoch,
-                to,
+                to: Party {
+                    user_id: movement.to,
+                    address: draft.to.clone(),
+                },
                 amount: movement.amount,
                 funds: request.funds,
                 transfer,

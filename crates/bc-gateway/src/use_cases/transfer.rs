@@ -19,7 +19,7 @@ use transport::command_worker::CommandHandler;
 use crate::domain::movement::{Booking, Movement};
 use crate::domain::progress::{NextMove, Progress, beyond_recall, next_move};
 use crate::domain::ruling;
-use crate::domain::transfer::SignedTransfer;
+use crate::domain::transfer::{SignedTransfer, TransferDraft};
 use crate::ports::{BroadcastAnswer, Chain, Funds, SendCheck};
 use crate::use_cases::sign::{Signature, SigningDesk, SigningRequest};
 use crate::use_cases::submit::{to_stored, withdrawal_of};
@@ -136,8 +136,9 @@ impl Transfer {
                 if command.compensate {
                     self.stop_withdrawal(&command).await?;
                 }
-                let funds = self.check(claimed, &movement).await?;
-                (self.sign(claimed, &movement, funds).await?, true)
+                let draft = self.desk.draft(&movement);
+                let funds = self.check(claimed, &movement, &draft).await?;
+                (self.sign(claimed, movement, draft, funds).await?, true)
             }
         };
         if movement.booking() == Booking::BeforeBroadcast {
@@ -175,12 +176,12 @@ impl Transfer {
     }
 
     /// The last moment at which the chain can refuse the transfer. What it has for it, the signing reserves.
-    async fn check(&self, claimed: &Claimed, movement: &Movement) -> Result<Funds, End> {
+    async fn check(&self, claimed: &Claimed, movement: &Movement, draft: &TransferDraft) -> Result<Funds, End> {
         self.lease(claimed)?;
         if movement.booking() == Booking::BeforeBroadcast {
             self.check_balance(movement).await?;
         }
-        match self.chain.can_send(&self.desk.draft(movement)).await {
+        match self.chain.can_send(draft).await {
             SendCheck::Sendable { funds } => Ok(funds),
             SendCheck::Refused { reason } => Err(End::Refused(reason)),
             SendCheck::Unknown { reason } => Err(End::chain_silent(reason)),
@@ -209,12 +210,19 @@ impl Transfer {
         }
     }
 
-    async fn sign(&self, claimed: &Claimed, movement: &Movement, funds: Funds) -> Result<SignedTransfer, End> {
+    async fn sign(
+        &self,
+        claimed: &Claimed,
+        movement: Movement,
+        draft: TransferDraft,
+        funds: Funds,
+    ) -> Result<SignedTransfer, End> {
         self.lease(claimed)?;
         let request = SigningRequest {
             key: claimed.key,
             epoch: claimed.epoch,
-            movement: *movement,
+            movement,
+            draft,
             funds,
         };
         match self.desk.sign(request).await {

@@ -119,6 +119,12 @@ impl RandomManners {
         }
     }
 
+    fn late(&self, memo: &str, number: u32) -> Duration {
+        let Rates { late_by, .. } = self.rates;
+        let span = u64::try_from(late_by.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        Duration::from_micros(self.draw("late", memo, number) % span)
+    }
+
     /// Between 0 and 2⁶⁴−1, from the seed and what it is for.
     fn draw(&self, what: &str, memo: &str, number: u32) -> u64 {
         let digest = Sha256::new()
@@ -142,20 +148,23 @@ impl Manners for RandomManners {
         if memo.starts_with("sweep:") {
             return false;
         }
-        let drawn = self.draw("refuse", memo, 0) % u64::from(BasisPoints::MAX.get());
-        drawn < u64::from(self.rates.refuse_before_signing.get())
+        let rate = u64::from(self.rates.refuse_before_signing.get());
+        rate > 0 && self.draw("refuse", memo, 0) % u64::from(BasisPoints::MAX.get()) < rate
     }
 
     fn broadcast(&self, memo: &str, number: u32) -> Manner {
-        let Rates { late_by, .. } = self.rates;
-        let span = u64::try_from(late_by.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
-        let late = Duration::from_micros(self.draw("late", memo, number) % span);
+        if self.rates == Rates::default() {
+            return Manner::Confirm;
+        }
         let mut left = self.draw("broadcast", memo, number) % u64::from(BasisPoints::MAX.get());
         for (rate, manner) in [
             (self.rates.lost_broadcast, Manner::LostBroadcast),
             (self.rates.unknown_but_taken, Manner::UnknownButTaken),
             (self.rates.unknown_not_taken, Manner::UnknownNotTaken),
-            (self.rates.late_confirmation, Manner::LateConfirmation(late)),
+            (
+                self.rates.late_confirmation,
+                Manner::LateConfirmation(self.late(memo, number)),
+            ),
             (self.rates.reorganise, Manner::Reorganise),
         ] {
             match left.checked_sub(u64::from(rate.get())) {
