@@ -7,8 +7,10 @@
 //!
 //! Blocks cost nothing here: what is ready is confirmed at once and buried at once, [`DEPTH`] deep.
 
+mod block;
 mod ledger;
 mod manners;
+mod memory;
 mod wire;
 
 use std::path::Path;
@@ -19,21 +21,20 @@ use contracts::{Amount, Asset, AssetKind, Clock, ServiceName};
 use jiff::Timestamp;
 use storage::StoreError;
 use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, OpenError, Options, migrate};
+use storage::sqlite::{Database, Desk, OpenError, Options, Tx, migrate};
 use thiserror::Error;
 
-use self::ledger::Entry;
+use self::block::Block;
 pub use self::ledger::{Account, accounts};
+use self::ledger::{Entry, Standing};
 pub use self::manners::{InvalidRates, Manner, Manners, RandomManners, Rates, ScriptedManners, WellBehaved};
+use self::memory::Memory;
 use crate::ports::{
     Address, BroadcastAnswer, Chain, FindAnswer, Funds, Keys, NonceAnswer, SendCheck, SignedTransfer, TransferDraft,
 };
 
 /// How deep a transfer lies as soon as it is confirmed for good.
 pub const DEPTH: u32 = 6;
-
-/// How far ahead of the next one a nonce may be and still wait in the mempool.
-const MAX_AHEAD: u64 = 100_000;
 
 /// How much of its file it keeps in memory: a chain elsewhere would take none of ours.
 const CACHE_KIB: u32 = 8 * 1_024;
@@ -55,7 +56,10 @@ pub struct SimulatedChain {
     database: Database,
     clock: Arc<dyn Clock>,
     manners: Arc<dyn Manners>,
-    signer: wire::Signer,
+    signer: Arc<wire::Signer>,
+    /// Where broadcasts wait for their block.
+    mempool: Desk<Entry, BroadcastAnswer>,
+    memory: Arc<Memory>,
 }
 
 impl SimulatedChain {
@@ -76,7 +80,8 @@ impl SimulatedChain {
     ) -> Result<Self, OpenChainError> {
         let schema = [Migrations::new(ServiceName::BcGateway)
             .then("chain", ledger::SCHEMA)
-            .then("cheaper checks", ledger::CHEAPER_CHECKS)];
+            .then("cheaper checks", ledger::CHEAPER_CHECKS)
+            .then("by nonce", ledger::BY_NONCE)];
         let (now, rich) = (clock.now(), wire::address(rich));
         let options = Options {
             cache_kib: CACHE_KIB,
@@ -91,11 +96,15 @@ impl SimulatedChain {
             tx.commit().map_err(SchemaError::from)?;
             Ok(())
         })?;
+        let memory: Arc<Memory> = Arc::default();
+        let mempool = mempool(&database, &clock, &manners, &memory);
         Ok(Self {
             database,
             clock,
             manners,
-            signer: wire::Signer::default(),
+            signer: Arc::default(),
+            mempool,
+            memory,
         })
     }
 
@@ -119,7 +128,8 @@ impl SimulatedChain {
         self.database.readers().run(accounts).await
     }
 
-    /// How many transfers with this memo (an order's or a sweep's purpose) are confirmed for good.
+    /// How many transfers with this memo (an order's or a sweep's purpose) are confirmed for good. For auditors and tests:
+    /// it looks at all there are.
     ///
     /// # Errors
     /// What the store says.
@@ -133,16 +143,22 @@ impl SimulatedChain {
 
     /// What an address has, and after which of its transfers: both from one snapshot.
     async fn funds(&self, address: &Address, asset: Asset) -> Result<Funds, StoreError> {
-        let address = address.clone();
-        self.database
+        let blocks = match self.memory.tip.funds(address, asset) {
+            Ok(funds) => return Ok(funds),
+            Err(blocks) => blocks,
+        };
+        let funds = self
+            .database
             .readers()
-            .look_up(move |connection| {
+            .look_up(|connection| {
                 Ok(Funds {
                     coins: ledger::coins(connection, address.as_str(), asset)?,
                     nonce: ledger::next_nonce(connection, address.as_str())?,
                 })
             })
-            .await
+            .await?;
+        self.memory.tip.remember(blocks, address.clone(), asset, funds);
+        Ok(funds)
     }
 
     /// The way to the chain; whether it leads there.
@@ -155,79 +171,67 @@ impl SimulatedChain {
         !self.manners.silent()
     }
 
-    async fn take(&self, entry: Entry) -> Result<BroadcastAnswer, StoreError> {
-        let (manners, now) = (Arc::clone(&self.manners), self.clock.now());
-        self.database
-            .writer()
-            .run(move |tx| take(tx, now, manners.as_ref(), &entry))
-            .await
-    }
-
     async fn look_up(&self, hash: &str) -> Result<FindAnswer, StoreError> {
-        let (hash, now) = (hash.to_owned(), self.clock.now());
-        let wanted = hash.clone();
-        // Most transfers are asked for once they are confirmed, and that needs no writer.
-        let answer = self
+        let confirmed = FindAnswer::Confirmed { confirmations: DEPTH };
+        if self.memory.confirmed.recall(hash) {
+            return Ok(confirmed);
+        }
+        // Whatever stands fast needs no writer.
+        let standing = self
             .database
             .readers()
-            .look_up(move |connection| ledger::standing(connection, &wanted))
+            .look_up(|connection| ledger::standing(connection, hash))
             .await?;
-        if answer == Some(ledger::Standing::Confirmed) {
-            return Ok(FindAnswer::Confirmed { confirmations: DEPTH });
+        match standing {
+            Some(Standing::Confirmed) => Ok(confirmed),
+            None => Ok(FindAnswer::NotFound),
+            Some(Standing::Pending | Standing::Shallow) => {
+                let hash = hash.to_owned();
+                self.write(move |block| block.look_up(&hash)).await
+            }
         }
-        if answer.is_none() {
-            return Ok(FindAnswer::NotFound);
-        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Block<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (now, memory) = (self.clock.now(), Arc::clone(&self.memory));
         self.database
             .writer()
-            .run(move |tx| ledger::look_up(tx, now, &hash))
+            .run(move |tx| in_a_block(tx, now, &memory, work))
             .await
     }
 }
 
-/// What the chain does with sound bytes.
-fn take(
-    tx: &rusqlite::Connection,
+/// Those that wait when a block is made go into the same one.
+fn mempool(
+    database: &Database,
+    clock: &Arc<dyn Clock>,
+    manners: &Arc<dyn Manners>,
+    memory: &Arc<Memory>,
+) -> Desk<Entry, BroadcastAnswer> {
+    let (clock, manners, memory) = (Arc::clone(clock), Arc::clone(manners), Arc::clone(memory));
+    Desk::new(database.clone(), move |tx, entries: &[Arc<Entry>]| {
+        in_a_block(tx, clock.now(), &memory, |block| {
+            block.take_all(manners.as_ref(), entries)
+        })
+    })
+}
+
+/// Makes a block of what `work` does in a transaction; once that is on disk, what was seen before it no longer counts.
+fn in_a_block<T>(
+    tx: &mut Tx<'_>,
     now: Timestamp,
-    manners: &dyn Manners,
-    entry: &Entry,
-) -> rusqlite::Result<BroadcastAnswer> {
-    match ledger::holder_of_nonce(tx, &entry.from, entry.nonce)? {
-        Some(hash) if hash == entry.hash => return Ok(BroadcastAnswer::Taken),
-        Some(_) => {
-            return Ok(BroadcastAnswer::Refused {
-                reason: "the nonce belongs to another transfer".to_owned(),
-            });
-        }
-        None => {}
-    }
-    if entry.nonce > ledger::next_nonce(tx, &entry.from)?.saturating_add(MAX_AHEAD) {
-        return Ok(BroadcastAnswer::Refused {
-            reason: "the nonce is too far ahead".to_owned(),
-        });
-    }
-    let number = ledger::vain_broadcasts(tx, &entry.hash)?.saturating_add(1);
-    let silence = BroadcastAnswer::Unknown {
-        reason: "the connection broke".to_owned(),
-    };
-    let manner = manners.broadcast(&entry.memo, number);
-    if matches!(
-        manner,
-        Manner::LostBroadcast | Manner::UnknownNotTaken | Manner::Reorganise
-    ) {
-        ledger::count_vain_broadcast(tx, &entry.hash)?;
-    }
-    let (ready_at, shallow, answer) = match manner {
-        Manner::Confirm => (now, false, BroadcastAnswer::Taken),
-        Manner::LostBroadcast => return Ok(BroadcastAnswer::Taken),
-        Manner::UnknownButTaken => (now, false, silence),
-        Manner::UnknownNotTaken => return Ok(silence),
-        Manner::LateConfirmation(by) => (contracts::time::later(now, by), false, BroadcastAnswer::Taken),
-        Manner::Reorganise => (now, true, BroadcastAnswer::Taken),
-    };
-    ledger::store(tx, entry, ready_at, shallow)?;
-    ledger::advance(tx, now, &entry.from)?;
-    Ok(answer)
+    memory: &Arc<Memory>,
+    work: impl FnOnce(&mut Block<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let mut block = Block::open(tx, now)?;
+    let done = work(&mut block)?;
+    let confirmed = block.close()?;
+    let memory = Arc::clone(memory);
+    tx.after_commit(move || memory.take_in(confirmed));
+    Ok(done)
 }
 
 #[async_trait]
@@ -295,16 +299,8 @@ impl Chain for SimulatedChain {
         if depth > DEPTH {
             return NonceAnswer::Next(0);
         }
-        let (address, now) = (address.clone(), self.clock.now());
-        let next = self
-            .database
-            .writer()
-            .run(move |tx| {
-                ledger::advance(tx, now, address.as_str())?;
-                ledger::next_nonce(tx, address.as_str())
-            })
-            .await;
-        to_nonce_answer(next)
+        let address = address.clone();
+        to_nonce_answer(self.write(move |block| block.confirmed_nonce(address.as_str())).await)
     }
 
     async fn broadcast(&self, transfer: &SignedTransfer) -> BroadcastAnswer {
@@ -313,11 +309,11 @@ impl Chain for SimulatedChain {
                 reason: SILENT.to_owned(),
             };
         }
-        match wire::open(&transfer.bytes) {
+        match self.signer.open(&transfer.bytes) {
             Err(error) => BroadcastAnswer::Refused {
                 reason: error.to_string(),
             },
-            Ok(entry) => match self.take(entry).await {
+            Ok(entry) => match self.mempool.bring(entry).await {
                 Ok(answer) => answer,
                 Err(error) => BroadcastAnswer::Unknown {
                     reason: error.to_string(),

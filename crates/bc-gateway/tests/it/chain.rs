@@ -315,3 +315,59 @@ async fn a_reorganisation_shows_a_shallow_block_once() {
     );
     assert_eq!(scene.coins(user(2)).await, 300);
 }
+
+#[tokio::test]
+async fn broadcasts_that_come_together_each_get_their_own_answer() {
+    let scene = Scene::new();
+    scene
+        .manners
+        .next_broadcasts(purpose(4, Step::Withdraw), [Manner::LostBroadcast]);
+    // Backwards, with two rivals for nonce 1, and one from an address that has its coins by these.
+    let [lost, two, one, zero] = [3, 2, 1, 0].map(|nonce| scene.signed(HOT, user(2), 10, nonce));
+    let rival = scene.draft(HOT, user(2), 10, purpose(9, Step::Withdraw));
+    let rival = scene.chain.sign(&scene.custody.keys("simulated", HOT), &rival, 1);
+    let onward = scene.signed(user(2), user(3), 25, 0);
+    let all = [&lost, &two, &one, &zero, &rival, &onward].map(|transfer| {
+        let (chain, transfer) = (scene.chain.clone(), transfer.clone());
+        tokio::spawn(async move { (chain.broadcast(&transfer).await, transfer.hash) })
+    });
+    let mut refused = Vec::new();
+    for one in all {
+        match one.await.unwrap() {
+            (BroadcastAnswer::Taken, _) => {}
+            (_, hash) => refused.push(hash),
+        }
+    }
+    assert!(refused == [one.hash.clone()] || refused == [rival.hash.clone()]);
+    for transfer in [&lost, &two, &one, &zero, &rival, &onward] {
+        let absent = transfer == &lost || refused.contains(&transfer.hash);
+        let confirmed = FindAnswer::Confirmed { confirmations: DEPTH };
+        let expected = if absent { FindAnswer::NotFound } else { confirmed };
+        // What is remembered and what is read are the same.
+        for _ in 0..2 {
+            assert_eq!(scene.chain.find(&transfer.hash).await, expected, "{}", transfer.nonce);
+        }
+    }
+    let coins = [
+        scene.coins(HOT).await,
+        scene.coins(user(2)).await,
+        scene.coins(user(3)).await,
+    ];
+    assert_eq!(coins, [970, 5, 25]);
+}
+
+#[tokio::test]
+async fn what_an_address_has_is_known_anew_after_each_block() {
+    let scene = Scene::new();
+    let next = scene.draft(HOT, user(2), 1, purpose(9, Step::Withdraw));
+    for (nonce, coins) in [(0, 1_000), (1, 980), (2, 960)] {
+        let funds = Funds {
+            coins: btc(coins),
+            nonce,
+        };
+        for _ in 0..2 {
+            assert_eq!(scene.chain.can_send(&next).await, SendCheck::Sendable { funds });
+        }
+        scene.chain.broadcast(&scene.signed(HOT, user(2), 20, nonce)).await;
+    }
+}

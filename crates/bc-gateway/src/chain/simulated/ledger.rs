@@ -1,15 +1,11 @@
-//! The simulated chain's state: coins, nonces and transfers, inside a transaction of its own database.
-//!
-//! What it keeps true: coins are made at the genesis and nowhere else; a transfer moves coins once, in the order of its
-//! sender's nonces, and only when there are enough.
+//! The simulated chain's tables: coins, nonces and transfers, and the statements on them. Coins are made here, at the
+//! genesis; what moves them is in [`super::block`].
 
 use contracts::{Amount, Asset};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use storage::sqlite::{AmountBlob, bad_column, micros};
-
-use crate::ports::FindAnswer;
 
 /// The chain's tables, in its own file.
 pub(super) const SCHEMA: &str = "
@@ -56,6 +52,29 @@ UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (state IN (''pending'', ''sha
 PRAGMA writable_schema = RESET;
 ";
 
+/// Transfers lie in the order of their nonces, so that those of a block lie together; only the index of their hashes is
+/// written all over. None by memo: nobody asks for that but people.
+pub(super) const BY_NONCE: &str = "
+CREATE TABLE chain_transfers_by_nonce (
+    sender TEXT NOT NULL,
+    nonce INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    amount BLOB NOT NULL,
+    memo TEXT NOT NULL,
+    ready_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state = 'confirmed' OR state = 'pending' OR state = 'shallow'),
+    PRIMARY KEY (sender, nonce)
+) STRICT, WITHOUT ROWID;
+INSERT INTO chain_transfers_by_nonce
+    SELECT sender, nonce, hash, recipient, asset, amount, memo, ready_at, state FROM chain_transfers;
+DROP TABLE chain_transfers;
+ALTER TABLE chain_transfers_by_nonce RENAME TO chain_transfers;
+CREATE UNIQUE INDEX chain_transfers_hash ON chain_transfers (hash);
+CREATE INDEX chain_transfers_pending ON chain_transfers (sender) WHERE state = 'pending';
+";
+
 /// A transfer as it came in.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -82,6 +101,23 @@ pub(super) enum Standing {
     Pending,
     Shallow,
     Confirmed,
+}
+
+impl Standing {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Shallow => "shallow",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// A transfer that only waits for its coins.
+pub(super) struct Due {
+    pub(super) hash: String,
+    pub(super) recipient: String,
+    pub(super) amount: Amount,
 }
 
 /// All accounts, by address and asset, from a connection to the chain's file.
@@ -122,7 +158,7 @@ pub(super) fn coins(connection: &Connection, address: &str, asset: Asset) -> rus
     Ok(Amount::new(units, asset))
 }
 
-fn set_coins(tx: &Connection, address: &str, coins: Amount) -> rusqlite::Result<()> {
+pub(super) fn set_coins(tx: &Connection, address: &str, coins: Amount) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO chain_coins (address, asset, coins) VALUES (?1, ?2, ?3)
          ON CONFLICT (address, asset) DO UPDATE SET coins = excluded.coins",
@@ -138,6 +174,15 @@ pub(super) fn next_nonce(connection: &Connection, address: &str) -> rusqlite::Re
         .query_row([address], |row| to_nonce(row, 0))
         .optional()?;
     Ok(next.unwrap_or(0))
+}
+
+pub(super) fn set_next_nonce(tx: &Connection, address: &str, next: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO chain_nonces (address, next_nonce) VALUES (?1, ?2)
+         ON CONFLICT (address) DO UPDATE SET next_nonce = excluded.next_nonce",
+    )?
+    .execute(params![address, next.cast_signed()])?;
+    Ok(())
 }
 
 /// The first nonce that no transfer uses, not even one that waits.
@@ -174,78 +219,68 @@ pub(super) fn count_vain_broadcast(tx: &Connection, hash: &str) -> rusqlite::Res
     Ok(())
 }
 
-/// Puts a transfer into the mempool, or into a block that will not last.
-pub(super) fn store(tx: &Connection, entry: &Entry, ready_at: Timestamp, shallow: bool) -> rusqlite::Result<()> {
+/// Stores a transfer that no other has the nonce of.
+pub(super) fn store(tx: &Connection, entry: &Entry, ready_at: Timestamp, standing: Standing) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO chain_transfers (hash, sender, nonce, recipient, asset, amount, memo, ready_at, state)
+        "INSERT INTO chain_transfers (sender, nonce, hash, recipient, asset, amount, memo, ready_at, state)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
-        entry.hash,
         entry.from,
         entry.nonce.cast_signed(),
+        entry.hash,
         entry.to,
         entry.amount.asset().code(),
         AmountBlob(entry.amount.units()),
         entry.memo,
         micros(ready_at),
-        if shallow { "shallow" } else { "pending" },
+        standing.as_str(),
     ])?;
     Ok(())
 }
 
-/// Confirms whatever is ready: `sender`'s transfers in the order of their nonces, and then those that were waiting for
-/// the coins these brought. Each step confirms a transfer, so it ends.
-pub(super) fn advance(tx: &Connection, now: Timestamp, sender: &str) -> rusqlite::Result<()> {
-    let mut senders = vec![sender.to_owned()];
-    while let Some(sender) = senders.pop() {
-        let mut nonce = next_nonce(tx, &sender)?;
-        while let Some(recipient) = confirm(tx, now, &sender, nonce)? {
-            nonce += 1;
-            senders.push(recipient);
-        }
-    }
+/// Whether any transfer waits, whoever's.
+pub(super) fn any_waits(tx: &Connection) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "SELECT 1 FROM chain_transfers INDEXED BY chain_transfers_pending WHERE state = 'pending' LIMIT 1",
+    )?
+    .exists(())
+}
+
+/// The transfer that has this nonce, if it waits and its time has come.
+pub(super) fn due(tx: &Connection, now: Timestamp, sender: &str, nonce: u64) -> rusqlite::Result<Option<Due>> {
+    tx.prepare_cached(
+        "SELECT asset, amount, recipient, hash FROM chain_transfers
+         WHERE sender = ? AND nonce = ? AND state = 'pending' AND ready_at <= ?",
+    )?
+    .query_row(params![sender, nonce.cast_signed(), micros(now)], |row| {
+        Ok(Due {
+            amount: to_amount(row, 0, 1)?,
+            recipient: row.get(2)?,
+            hash: row.get(3)?,
+        })
+    })
+    .optional()
+}
+
+pub(super) fn set_confirmed(tx: &Connection, sender: &str, nonce: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE chain_transfers SET state = 'confirmed' WHERE sender = ? AND nonce = ?")?
+        .execute(params![sender, nonce.cast_signed()])?;
     Ok(())
 }
 
-/// Confirms one transfer if it is there, ready and paid for; its recipient then.
-fn confirm(tx: &Connection, now: Timestamp, sender: &str, nonce: u64) -> rusqlite::Result<Option<String>> {
-    let due = tx
-        .prepare_cached(
-            "SELECT asset, amount, recipient, hash FROM chain_transfers
-             WHERE sender = ? AND nonce = ? AND state = 'pending' AND ready_at <= ?",
-        )?
-        .query_row(params![sender, nonce.cast_signed(), micros(now)], |row| {
-            Ok((
-                to_amount(row, 0, 1)?,
-                row.get::<_, String>(2)?,
-                row.get::<_, String>(3)?,
-            ))
-        })
-        .optional()?;
-    let Some((amount, recipient, hash)) = due else {
-        return Ok(None);
-    };
-    let left = coins(tx, sender, amount.asset())?
-        .checked_sub(amount)
-        .map_err(|error| bad(1, error))?;
-    if left.is_negative() {
-        return Ok(None);
-    }
-    set_coins(tx, sender, left)?;
-    // Read after the sender's is written: both may be the same account.
-    let gained = coins(tx, &recipient, amount.asset())?
-        .checked_add(amount)
-        .map_err(|error| bad(1, error))?;
-    set_coins(tx, &recipient, gained)?;
-    tx.prepare_cached(
-        "INSERT INTO chain_nonces (address, next_nonce) VALUES (?1, ?2)
-         ON CONFLICT (address) DO UPDATE SET next_nonce = excluded.next_nonce",
-    )?
-    .execute(params![sender, (nonce + 1).cast_signed()])?;
-    tx.prepare_cached("UPDATE chain_transfers SET state = 'confirmed' WHERE hash = ?")?
+/// Who sent the transfer with this hash.
+pub(super) fn sender_of(tx: &Connection, hash: &str) -> rusqlite::Result<Option<String>> {
+    tx.prepare_cached("SELECT sender FROM chain_transfers WHERE hash = ?")?
+        .query_row([hash], |row| row.get(0))
+        .optional()
+}
+
+/// Forgets a transfer whose block is gone.
+pub(super) fn remove(tx: &Connection, hash: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM chain_transfers WHERE hash = ?")?
         .execute([hash])?;
-    Ok(Some(recipient))
+    Ok(())
 }
 
 /// Where a transfer stands; `None` when the chain does not have it.
@@ -261,30 +296,7 @@ pub(super) fn standing(connection: &Connection, hash: &str) -> rusqlite::Result<
         .optional()
 }
 
-/// Answers a question about a transfer, after time has done its work. A shallow one is seen once and gone then.
-pub(super) fn look_up(tx: &Connection, now: Timestamp, hash: &str) -> rusqlite::Result<FindAnswer> {
-    let sender: Option<String> = tx
-        .prepare_cached("SELECT sender FROM chain_transfers WHERE hash = ?")?
-        .query_row([hash], |row| row.get(0))
-        .optional()?;
-    if let Some(sender) = sender {
-        advance(tx, now, &sender)?;
-    }
-    Ok(match standing(tx, hash)? {
-        None => FindAnswer::NotFound,
-        Some(Standing::Pending) => FindAnswer::Pending,
-        Some(Standing::Confirmed) => FindAnswer::Confirmed {
-            confirmations: super::DEPTH,
-        },
-        Some(Standing::Shallow) => {
-            tx.prepare_cached("DELETE FROM chain_transfers WHERE hash = ?")?
-                .execute([hash])?;
-            FindAnswer::Confirmed { confirmations: 1 }
-        }
-    })
-}
-
-/// How many transfers with this memo are confirmed for good.
+/// How many transfers with this memo are confirmed for good; looks at all there are.
 pub(super) fn count_confirmed(connection: &Connection, memo: &str) -> rusqlite::Result<u64> {
     let count: i64 = connection
         .prepare_cached("SELECT count(*) FROM chain_transfers WHERE memo = ? AND state = 'confirmed'")?
@@ -312,30 +324,54 @@ fn bad(column: usize, error: impl Into<Box<dyn std::error::Error + Send + Sync>>
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_cheaper_check_of_a_state_takes_the_place_of_the_old_one_and_refuses_as_much() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        let insert = |connection: &Connection, hash: &str, state: &str| {
-            connection.execute(
-                "INSERT INTO chain_transfers VALUES (?1, 'a', random(), 'b', 'BTC', x'00', 'memo', 0, ?2)",
-                [hash, state],
-            )
-        };
-        connection.execute_batch(SCHEMA).unwrap();
-        insert(&connection, "0x1", "pending").unwrap();
+    fn insert(connection: &Connection, hash: &str, state: &str) -> rusqlite::Result<usize> {
+        connection.execute(
+            "INSERT INTO chain_transfers (hash, sender, nonce, recipient, asset, amount, memo, ready_at, state)
+             VALUES (?1, 'a', random(), 'b', 'BTC', x'00', 'memo', 0, ?2)",
+            [hash, state],
+        )
+    }
+
+    fn text(connection: &Connection, sql: &str) -> String {
+        connection.query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    fn migrate(connection: &mut Connection, schema: &str) {
         let transaction = connection.transaction().unwrap();
-        transaction.execute_batch(CHEAPER_CHECKS).unwrap();
+        transaction.execute_batch(schema).unwrap();
         transaction.commit().unwrap();
-        let text = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
-        let schema = text("SELECT sql FROM sqlite_schema WHERE name = 'chain_transfers'");
-        assert!(schema.contains("CHECK (state = 'pending' OR"), "{schema}");
-        assert!(!schema.contains("state IN"), "{schema}");
-        insert(&connection, "0x2", "shallow").unwrap();
-        insert(&connection, "0x3", "confirmed").unwrap();
-        for state in ["", "Pending", "gone"] {
-            insert(&connection, "0x4", state).unwrap_err();
+        assert_eq!(text(connection, "PRAGMA integrity_check"), "ok");
+    }
+
+    #[test]
+    fn every_schema_keeps_what_there_is_and_refuses_what_is_no_state() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, SCHEMA);
+        insert(&connection, "0x1", "pending").unwrap();
+        for (schema, hashes) in [(CHEAPER_CHECKS, ["0x2", "0x3"]), (BY_NONCE, ["0x4", "0x5"])] {
+            let before = text(&connection, "SELECT count(*) || '' FROM chain_transfers");
+            migrate(&mut connection, schema);
+            assert_eq!(text(&connection, "SELECT count(*) || '' FROM chain_transfers"), before);
+            for (hash, state) in hashes.into_iter().zip(["shallow", "confirmed"]) {
+                insert(&connection, hash, state).unwrap();
+            }
+            for state in ["", "Pending", "gone"] {
+                insert(&connection, "0x9", state).unwrap_err();
+            }
+            insert(&connection, "0x1", "pending").unwrap_err();
+            let sql = text(
+                &connection,
+                "SELECT sql FROM sqlite_schema WHERE name = 'chain_transfers'",
+            );
+            assert!(
+                sql.contains("state = 'pending' OR") && !sql.contains("state IN"),
+                "{sql}"
+            );
         }
-        assert_eq!(text("SELECT count(*) || '' FROM chain_transfers"), "3");
-        assert_eq!(text("PRAGMA integrity_check"), "ok");
+        assert!(any_waits(&connection).unwrap());
+        connection
+            .execute("UPDATE chain_transfers SET state = 'confirmed'", ())
+            .unwrap();
+        assert!(!any_waits(&connection).unwrap());
     }
 }

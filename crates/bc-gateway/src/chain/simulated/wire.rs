@@ -4,15 +4,20 @@
 //! big-endian, texts with one byte of length before them. The signature is Ed25519 (RFC 8032) over everything before it,
 //! with the chain's name in front, so that a signature for another purpose is none here. The hash is SHA-256 over all
 //! of it; signatures are deterministic and checked strictly, so one content has one hash.
+//!
+//! To check a signature takes twice as long as to make it, and nearly all that come were made here a moment ago. So what
+//! was signed is remembered by its hash, and those very bytes need no second look; others, and all of them after a
+//! restart, are checked.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use contracts::{Amount, Asset};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, SignatureError, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::ledger::Entry;
+use super::memory::Recent;
 use crate::domain::hex;
 use crate::ports::{Address, Keys, SignedTransfer, TransferDraft};
 
@@ -55,22 +60,36 @@ pub(super) fn is_address(text: &str) -> bool {
         .is_some_and(|(digest, sum)| hex::decode(digest).is_some() && checksum(digest) == sum)
 }
 
-/// Signs transfers. Keeps the key of the last one, because nearly all are the hot wallet's, and to make a key from its
-/// secret takes as long as to sign with it.
-#[derive(Clone, Default)]
-pub(super) struct Signer(Arc<Mutex<Option<SigningKey>>>);
+/// Signs transfers, and reads what was signed.
+#[derive(Default)]
+pub(super) struct Signer {
+    /// The key of the last one, because nearly all are the hot wallet's, and to make a key from its secret takes as long
+    /// as to sign with it.
+    last: Mutex<Option<SigningKey>>,
+    signed: Recent,
+}
 
 impl Signer {
     pub(super) fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let transfer = sign(&self.key(keys), draft, nonce);
+        self.signed.remember(transfer.hash.clone());
+        transfer
+    }
+
+    /// Reads a signed transfer, and verifies it.
+    pub(super) fn open(&self, bytes: &[u8]) -> Result<Entry, WireError> {
+        let hash = hash(bytes);
+        let signed_here = self.signed.recall(&hash);
+        open(bytes, hash, signed_here)
+    }
+
+    fn key(&self, keys: &Keys) -> SigningKey {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|last| last.as_bytes() != keys.expose()) {
             *last = None;
         }
-        let key = last
-            .get_or_insert_with(|| SigningKey::from_bytes(keys.expose()))
-            .clone();
-        drop(last);
-        sign(&key, draft, nonce)
+        last.get_or_insert_with(|| SigningKey::from_bytes(keys.expose()))
+            .clone()
     }
 }
 
@@ -91,8 +110,8 @@ fn sign(key: &SigningKey, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
     }
 }
 
-/// Reads and verifies a signed transfer.
-pub(super) fn open(bytes: &[u8]) -> Result<Entry, WireError> {
+/// Reads the transfer with this hash; `signed_here` says that its signature is known to be sound.
+fn open(bytes: &[u8], hash: String, signed_here: bool) -> Result<Entry, WireError> {
     let (body, signature) = bytes
         .len()
         .checked_sub(SIGNATURE)
@@ -115,18 +134,21 @@ pub(super) fn open(bytes: &[u8]) -> Result<Entry, WireError> {
     if !sound {
         return Err(WireError::Malformed);
     }
-    let key = VerifyingKey::from_bytes(&public_key).map_err(|_| WireError::BadSignature)?;
-    let signature = Signature::from_slice(signature).map_err(|_| WireError::BadSignature)?;
-    key.verify_strict(&message(body), &signature)
-        .map_err(|_| WireError::BadSignature)?;
+    if !signed_here {
+        verify(&public_key, body, signature).map_err(|_| WireError::BadSignature)?;
+    }
     Ok(Entry {
-        hash: hash(bytes),
+        hash,
         from: address_of(&public_key).as_str().to_owned(),
         to: to.to_owned(),
         amount: Amount::new(units, asset),
         nonce,
         memo: memo.to_owned(),
     })
+}
+
+fn verify(public_key: &[u8; 32], body: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    VerifyingKey::from_bytes(public_key)?.verify_strict(&message(body), &Signature::from_slice(signature)?)
 }
 
 fn message(body: &[u8]) -> Vec<u8> {
@@ -174,6 +196,10 @@ mod tests {
     use crate::ports::Purpose;
 
     fn signed() -> SignedTransfer {
+        signed_by(&Signer::default())
+    }
+
+    fn signed_by(signer: &Signer) -> SignedTransfer {
         let custody = Custody::try_new(&[1; 32]).unwrap();
         let hot = custody.keys("simulated", UserId::HOT_WALLET);
         let user = custody.keys("simulated", UserId::try_new(2).unwrap());
@@ -186,14 +212,14 @@ mod tests {
                 step: Step::Withdraw,
             },
         };
-        Signer::default().sign(&hot, &draft, 41)
+        signer.sign(&hot, &draft, 41)
     }
 
     #[test]
     fn what_is_signed_is_read_back_and_signing_again_gives_the_same() {
         let transfer = signed();
         assert_eq!(transfer, signed());
-        let entry = open(&transfer.bytes).unwrap();
+        let entry = Signer::default().open(&transfer.bytes).unwrap();
         assert_eq!(entry.hash, transfer.hash);
         assert_eq!((entry.nonce, entry.memo.as_str()), (41, "order:7:withdraw"));
         assert_eq!(entry.amount, Amount::new(300_000_000, Asset::BTC));
@@ -201,15 +227,22 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_can_be_changed_added_or_left_out() {
-        let good = signed().bytes;
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            assert!(open(&bad).is_err(), "byte {at}");
-            assert!(open(&good[..at]).is_err(), "cut at {at}");
+    fn no_byte_can_be_changed_added_or_left_out_whoever_signed() {
+        let signer = Signer::default();
+        let good = signed_by(&signer).bytes;
+        for signer in [signer, Signer::default()] {
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                assert!(signer.open(&bad).is_err(), "byte {at}");
+                assert!(signer.open(&good[..at]).is_err(), "cut at {at}");
+            }
+            assert!(signer.open(&[good.as_slice(), &[0]].concat()).is_err());
+            // Remembered the first time by the one who signed, checked otherwise.
+            for _ in 0..2 {
+                assert_eq!(signer.open(&good).unwrap().nonce, 41);
+            }
         }
-        assert!(open(&[good.as_slice(), &[0]].concat()).is_err());
     }
 
     #[test]
