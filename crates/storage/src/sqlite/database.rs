@@ -126,7 +126,7 @@ impl Database {
             path: path.to_owned(),
             error,
         })?;
-        let mut connection = connect(path, options).map_err(sqlite)?;
+        let mut connection = connect(path, options.cache_kib).map_err(sqlite)?;
         let mode: String = connection
             .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
             .map_err(sqlite)?;
@@ -138,13 +138,20 @@ impl Database {
             .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(sqlite)?;
-        let writer = Writer::start(connection, options.queue.max(1), lock).map_err(|error| OpenError::File {
+        let writer = log_of(path).and_then(|log| {
+            let to_disk: Box<dyn Fn() -> std::io::Result<()> + Send> = match options.durability {
+                Durability::PowerCut => Box::new(move || log.sync_data()),
+                Durability::ProcessCrash => Box::new(|| Ok(())),
+            };
+            Writer::start(connection, options.queue.max(1), to_disk, lock)
+        });
+        let writer = writer.map_err(|error| OpenError::File {
             path: path.to_owned(),
             error,
         })?;
         Ok(Self {
+            readers: Readers::new(readers, writer.forced().clone()),
             writer,
-            readers: Readers::new(readers),
             path: path.into(),
         })
     }
@@ -240,21 +247,31 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         .map(drop)
 }
 
-fn connect(path: &Path, options: Options) -> rusqlite::Result<Connection> {
+/// The write-ahead log, to be forced to disk by the writer. SQLite makes it when the database is opened, and keeps it for
+/// as long as a connection is open.
+fn log_of(path: &Path) -> std::io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = OpenOptions::new().read(true).write(true).open(&name)?;
+    // Its name is on disk when its folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(log)
+}
+
+fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.execute_batch(match options.durability {
-        // NORMAL in WAL mode loses commits at a power cut (SQLite documentation, "Write-Ahead Logging", section 2.2),
-        // and so does macOS, whose fsync does not reach the disk without being told (`fullfsync`).
-        Durability::PowerCut => "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
-        Durability::ProcessCrash => "PRAGMA synchronous = NORMAL;",
-    })?;
+    // NORMAL: a commit does not force the log to disk, the writer does (`writer/disk.rs`); whatever is copied back from the
+    // log is forced before and after (SQLite documentation, "PRAGMA synchronous"). macOS has to be told twice.
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA temp_store = MEMORY;",
     )?;
-    connection.execute_batch(&format!("PRAGMA cache_size = -{};", options.cache_kib))?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

@@ -67,6 +67,8 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
         };
         let writer = self.0.database.writer();
         if let Some(turn) = self.stand_in_line(waiting) {
+            // Whoever is about to come may come along: with others ready to run, they run first.
+            tokio::task::yield_now().await;
             // Whatever comes of it, everybody hears of it below: by an answer, or by its absence.
             let _ = writer.run(move |tx| turn.serve(tx)).await;
         }
@@ -87,22 +89,23 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
     fn stand_in_line(&self, waiting: Waiting<I, O>) -> Option<Turn<I, O>> {
         let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
         line.push(waiting);
-        (line.len() == 1).then(|| Turn(Arc::clone(&self.0)))
+        (line.len() == 1).then(|| Turn(Some(Arc::clone(&self.0))))
     }
 }
 
 /// The duty to serve whoever waits. Dropped unserved, it sends them away.
-struct Turn<I, O>(Arc<Inner<I, O>>);
+struct Turn<I, O>(Option<Arc<Inner<I, O>>>);
 
 impl<I: Send + Sync + 'static, O: Send + 'static> Turn<I, O> {
-    fn serve(self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
-        // From here on, whoever comes takes the next turn.
-        let (items, answers): (Vec<_>, Vec<_>) = self
+    fn serve(mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+        // From here on, whoever comes takes the next turn, and this one sends nobody away any more.
+        let desk = self.0.take().expect("a turn is served once");
+        let (items, answers): (Vec<_>, Vec<_>) = desk
             .leave()
             .into_iter()
             .map(|waiting| (waiting.item, waiting.answer))
             .unzip();
-        let outcomes = (self.0.work)(tx, &items)?;
+        let outcomes = (desk.work)(tx, &items)?;
         tx.after_commit(move || {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {
                 // Nobody listens any more when the caller gave up waiting; it is done all the same.
@@ -113,14 +116,16 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Turn<I, O> {
     }
 }
 
-impl<I, O> Turn<I, O> {
+impl<I, O> Inner<I, O> {
     fn leave(&self) -> Vec<Waiting<I, O>> {
-        std::mem::take(&mut *self.0.line.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl<I, O> Drop for Turn<I, O> {
     fn drop(&mut self) {
-        drop(self.leave());
+        if let Some(desk) = &self.0 {
+            drop(desk.leave());
+        }
     }
 }

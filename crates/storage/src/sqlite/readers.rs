@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::writer::Forced;
 use crate::StoreError;
 
 /// How long a caller waits for an idle connection before it is told that the store is overloaded.
@@ -17,19 +18,21 @@ const MAX_WAIT_FOR_A_READER: Duration = Duration::from_secs(1);
 pub struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    forced: Forced,
 }
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Connection>) -> Self {
+    pub(super) fn new(connections: Vec<Connection>, forced: Forced) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
         Self {
             idle: Arc::new(Mutex::new(connections)),
             permits,
+            forced,
         }
     }
 
-    /// Runs `query` on one consistent snapshot of the last commit. It should be short: the write-ahead log is kept
-    /// for as long as its oldest reader.
+    /// Runs `query` on one consistent snapshot of the last commit, and answers when that is on disk. It should be short:
+    /// the write-ahead log is kept for as long as its oldest reader.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when no connection became idle for a second; [`StoreError::Unavailable`] when the
@@ -45,10 +48,12 @@ impl Readers {
             let _permit = permit;
             on_a_snapshot(&idle, query)
         });
-        answer
+        let answer = answer
             .await
             .map_err(|error| StoreError::Unavailable(format!("a query died: {error}")))?
-            .map_err(failed)
+            .map_err(failed)?;
+        self.forced.catch_up().await?;
+        Ok(answer)
     }
 
     /// As [`Readers::run`], but right here instead of on another thread: for a look-up of one or two rows by their keys,
@@ -57,8 +62,12 @@ impl Readers {
     /// # Errors
     /// As [`Readers::run`].
     pub async fn look_up<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let _permit = self.permit().await?;
-        on_a_snapshot(&self.idle, query).map_err(failed)
+        let answer = {
+            let _permit = self.permit().await?;
+            on_a_snapshot(&self.idle, query).map_err(failed)?
+        };
+        self.forced.catch_up().await?;
+        Ok(answer)
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {

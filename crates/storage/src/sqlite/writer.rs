@@ -2,19 +2,22 @@
 //!
 //! One thread owns the only writing connection. It takes the first job that waits, begins a transaction, runs that
 //! job and every other one that is waiting already, each in a savepoint of its own, and commits once. It never
-//! waits for company: under little load a commit carries one job, under much load hundreds.
+//! waits for company: under little load a commit carries one job, under much load hundreds. While one group is being
+//! forced to disk ([`disk`]) the next one is written, and takes in whoever comes, because it could not be forced yet
+//! anyway.
 //!
-//! What it keeps true: a job's answer is given after the commit that carries it; a job that fails or panics
+//! What it keeps true: a job's answer is given after the commit that carries it is on disk; a job that fails or panics
 //! changes nothing and harms no neighbour; the order of jobs is the order of their effects; only this file
 //! commits.
 
+mod disk;
 mod group;
 mod log;
 mod metrics;
 
 use std::any::Any;
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,8 @@ use contracts::metrics::Stopwatch;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use self::disk::Forced;
+use self::disk::{Disk, Force, answer};
 use self::group::{CommitGuard, Group};
 use self::log::Log;
 pub use self::metrics::WriterMetrics;
@@ -79,31 +84,45 @@ trait Job: Send {
 pub struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
     metrics: Arc<WriterMetrics>,
+    forced: Forced,
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `lock` is held until the last of
-    /// them is done.
+    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `to_disk` forces a commit to disk; `lock`
+    /// is held until the last of them is done.
     ///
     /// # Errors
     /// When SQLite or the operating system refuse.
-    pub(super) fn start(mut connection: Connection, capacity: usize, lock: Arc<File>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        mut connection: Connection,
+        capacity: usize,
+        to_disk: Force,
+        lock: Arc<File>,
+    ) -> std::io::Result<Self> {
         let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
-        let log = Log::watch(&mut connection).map_err(std::io::Error::other)?;
+        let length = Log::watch(&mut connection).map_err(std::io::Error::other)?;
         let (jobs, queue) = mpsc::channel(capacity);
         let metrics = Arc::new(WriterMetrics::new());
+        let forced = Forced::new();
+        let disk = Disk::start(to_disk, forced.clone(), Arc::clone(&metrics))?;
+        let waits = tokio::runtime::Builder::new_current_thread().build()?;
         let counted = Arc::clone(&metrics);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                if let Err(error) = write(&connection, &guard, log, queue, &counted) {
+                if let Err(error) = waits.block_on(write(&connection, &guard, length, disk, queue, &counted)) {
                     tracing::error!(%error, "the writer could not start; nothing can be stored");
                 }
                 // The connection first: whoever gets the lock next finds a closed database.
                 drop(connection);
                 drop(lock);
             })?;
-        Ok(Self { jobs, metrics })
+        Ok(Self { jobs, metrics, forced })
+    }
+
+    /// How far the commits have got.
+    pub(super) const fn forced(&self) -> &Forced {
+        &self.forced
     }
 
     /// Runs `job` in the next transaction and answers when that is on disk.
@@ -159,65 +178,77 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the database is closed".to_owned())
 }
 
-fn write(
+async fn write(
     connection: &Connection,
     guard: &CommitGuard,
     mut log: Log,
+    mut disk: Disk,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     metrics: &WriterMetrics,
 ) -> rusqlite::Result<()> {
     let mut group = Group::prepare(connection, guard, metrics)?;
-    let mut jobs = Vec::with_capacity(MAX_JOBS_PER_COMMIT);
-    while let Some(first) = queue.blocking_recv() {
+    let mut jobs = Vec::new();
+    while let Some(first) = queue.recv().await {
         jobs.push(first);
-        let committed = run_group(&mut group, &mut jobs, &mut queue, metrics);
-        if let Err(error) = &committed {
+        if let Err(error) = run_group(&mut group, &mut jobs, &mut queue, &mut disk, metrics).await {
             metrics.failed_groups.one();
             tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
+            answer(jobs.drain(..), &Err(error));
         }
-        for job in jobs.drain(..) {
-            let committed = committed.clone();
-            // What follows a commit belongs to the callers, and must not take the writer along.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.answer(committed))) {
-                tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
-            }
-        }
-        // After the answers: nobody waits for the log to be copied back.
         log.keep_short(connection);
     }
+    disk.finish();
     Ok(())
 }
 
-/// Runs the first of `jobs`, and whatever else waits, in one transaction. On an error all of them are undone.
-fn run_group(
+/// Runs the first of `jobs`, and whatever else waits or comes before the disk is free, in one transaction. On an error all
+/// of them are undone, and left to be told.
+async fn run_group(
     group: &mut Group<'_>,
     jobs: &mut Vec<Box<dyn Job>>,
     queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    disk: &mut Disk,
     metrics: &WriterMetrics,
 ) -> Result<(), StoreError> {
-    let work = Stopwatch::start();
+    if disk.has_failed() {
+        return Err(closed());
+    }
     group.begin()?;
+    let work = Stopwatch::start();
     let mut sound = Ok(());
     while let Some(job) = jobs.last_mut() {
         sound = job.run(group);
         if sound.is_err() || jobs.len() == MAX_JOBS_PER_COMMIT {
             break;
         }
-        match queue.try_recv() {
-            Ok(job) => jobs.push(job),
-            Err(_) => break,
+        match next(queue, disk).await {
+            ControlFlow::Continue(job) => jobs.push(job),
+            ControlFlow::Break(()) => break,
         }
     }
     metrics.work.record_time(work.elapsed());
-    let commit = Stopwatch::start();
-    let committed = sound.and_then(|()| group.commit());
+    disk.is_free().await;
+    let committed = match sound {
+        Ok(()) => disk.commit(jobs, || group.commit()).await,
+        Err(error) => Err(error),
+    };
     if committed.is_err() {
         group.roll_back();
-    } else {
-        metrics.commit.record_time(commit.elapsed());
-        metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
     }
     committed
+}
+
+/// The next job of a group, if there is one before the group can be forced to disk.
+async fn next(queue: &mut mpsc::Receiver<Box<dyn Job>>, disk: &mut Disk) -> ControlFlow<(), Box<dyn Job>> {
+    match queue.try_recv() {
+        Ok(job) => ControlFlow::Continue(job),
+        Err(_) if disk.is_busy() => tokio::select! {
+            biased;
+            job = queue.recv() => job.map_or(ControlFlow::Break(()), ControlFlow::Continue),
+            () = disk.is_free() => ControlFlow::Break(()),
+        },
+        Err(_) => ControlFlow::Break(()),
+    }
 }
 
 struct Pending<T, F> {

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use transport::local::LocalTransport;
 use transport::queue::Transport as _;
 
-use super::{Ledger, rulings};
+use super::{LOOK_EVERY, Ledger, PATIENCE, rulings};
 
 /// What becomes of trades. Prices are 10 USD for 1 BTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +126,19 @@ impl Trader {
         *self.venue.lock().unwrap() = venue;
     }
 
-    /// The silent venue answers at last, in the way it is set to now.
+    /// The silent venue answers at last, in the way it is set to now; once it has heard of the order.
     pub(crate) async fn resolve(&self, id: OrderId) {
-        let command = self.commands.lock().unwrap()[&(id, false)].0.clone();
+        let known = || Some(self.commands.lock().unwrap().get(&(id, false))?.0.clone());
+        let heard = async {
+            loop {
+                match known() {
+                    Some(command) => return command,
+                    // sleep: nobody tells that a command has come
+                    None => tokio::time::sleep(LOOK_EVERY).await,
+                }
+            }
+        };
+        let command = tokio::time::timeout(PATIENCE, heard).await.expect("a command comes");
         self.carry_out(command).await;
     }
 
