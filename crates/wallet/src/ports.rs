@@ -69,8 +69,8 @@ pub enum Placement<T, Id> {
     ReferenceTaken(Id),
 }
 
-/// Said inside the transaction, before its commit, of an item that is undecided: whoever waits for the decision
-/// registers now, and so cannot miss it.
+/// Said of an item that is undecided, before its command leaves the store: whoever waits for the decision registers now,
+/// and so cannot miss it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Undecided<Id> {
     /// Which item of the call.

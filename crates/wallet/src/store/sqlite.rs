@@ -1,8 +1,10 @@
 //! The wallet's store on SQLite: [`SqliteWallet`] is all its ports; [`audit`] reads the facts that the audit checks.
 
+mod accept;
 pub mod audit;
 mod deposits;
 mod freezes;
+mod moves;
 mod operators;
 mod orders;
 mod reads;
@@ -13,13 +15,15 @@ pub use self::survey::SagaSurvey;
 
 use std::time::Duration;
 
-use contracts::ServiceName;
 use contracts::time::later;
+use contracts::{OrderId, ServiceName};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use storage::sqlite::{Acts, Database, SqliteOutbox, micros};
+use storage::sqlite::{Acts, Database, Desk, SqliteOutbox, micros};
 
 use self::freezes::FrozenUsers;
+use crate::domain::Order;
+use crate::ports::{Advanced, Placement};
 
 /// Orders, deposits and freezes on SQLite. Clones share them; a database has one, and its clones.
 #[derive(Clone)]
@@ -28,13 +32,18 @@ pub struct SqliteWallet {
     outbox: SqliteOutbox,
     acts: Acts,
     frozen: FrozenUsers,
+    accepting: Desk<accept::Call, Vec<Placement<Box<Order>, OrderId>>>,
+    moving: Desk<moves::Call, Vec<Advanced>>,
 }
 
 impl SqliteWallet {
     /// The orders and deposits in `database`, whose effects leave through `outbox`.
     #[must_use]
     pub fn new(database: Database, outbox: SqliteOutbox) -> Self {
+        let (of_new, of_moved) = (outbox.clone(), outbox.clone());
         Self {
+            accepting: Desk::new(database.clone(), move |tx, calls| accept::accept(&of_new, tx, calls)),
+            moving: Desk::new(database.clone(), move |tx, calls| moves::move_all(&of_moved, tx, calls)),
             database,
             outbox,
             acts: Acts::new(ServiceName::Wallet),

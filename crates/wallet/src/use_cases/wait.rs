@@ -1,6 +1,6 @@
 //! Waiting for a decision that is taken elsewhere in this process, without asking for it again and again.
 //!
-//! Nobody misses it: a seat is registered inside the transaction that creates what is waited for, so before anybody can
+//! Nobody misses it: a seat is registered before the command of what is waited for leaves the store, so before anybody can
 //! decide it. Nobody stays: a seat that is dropped is gone from the table, even if it is registered afterwards.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub(crate) struct Seat<K: Copy + Eq + Hash, V> {
     decision: oneshot::Receiver<V>,
 }
 
-/// The right to register a seat, to be carried into a transaction.
+/// The right to register a seat, to be carried into the store.
 pub(crate) struct Registration<K, V> {
     waiters: Waiters<K, V>,
     registered: Weak<Registered<K>>,

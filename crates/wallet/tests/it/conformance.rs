@@ -146,6 +146,34 @@ pub(crate) async fn a_key_finds_its_order_again_and_only_for_its_user_and_reques
     assert_eq!(sent(&subject).len(), 3, "a replay sends nothing");
 }
 
+/// As requests do: each asks for itself, and all at once.
+pub(crate) async fn orders_that_are_placed_at_once_are_answered_and_announced_one_by_one(subject: Subject) {
+    let wishes = [("a", 1), ("b", 1), ("a", 1), ("b", 2)].map(|(name, request)| NewOrder {
+        idempotency: key(name, request),
+        ..new_order(2)
+    });
+    let requests = wishes.map(|order| {
+        let (heard, announce) = listen();
+        let placing = subject.orders.create_orders(start(), after(3), vec![order], announce);
+        async move { (placing.await.unwrap(), heard) }
+    });
+    let answers = futures::future::join_all(requests).await;
+    let mut answers = answers
+        .iter()
+        .map(|(placements, heard)| (placements.as_slice(), heard.lock().unwrap().clone()));
+    let mut next = || answers.next().unwrap();
+    for new in [true, true, false] {
+        let (placements, heard) = next();
+        let (([Placement::Created(order)], true) | ([Placement::Replayed(order)], false)) = (placements, new) else {
+            panic!("{placements:?}")
+        };
+        let id = order.id;
+        assert_eq!(heard, [Undecided { index: 0, id, new }]);
+    }
+    assert_eq!(next(), ([Placement::KeyReused].as_slice(), vec![]));
+    assert_eq!(sent(&subject).len(), 2);
+}
+
 pub(crate) async fn a_decided_order_is_not_announced_again(subject: Subject) {
     let order = NewOrder {
         idempotency: key("k", 1),

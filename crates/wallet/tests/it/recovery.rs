@@ -142,6 +142,7 @@ async fn a_crash_while_the_venue_works_loses_neither_the_trade_nor_the_money() {
     world.with_600().await;
     world.exchanger.set(Venue::IsSilent);
     let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
+    world.exchanger.hears_of(id).await;
     world.crash(settings()).await;
     world.exchanger.set(Venue::Fills);
     *world.exchanger.lose.lock().unwrap() = 1;
@@ -174,6 +175,8 @@ async fn a_hold_that_is_undecided_for_two_seconds_is_202_and_may_still_fail_visi
         (202, &json!("pending"))
     );
     assert!(started.elapsed() >= Duration::from_secs(2));
+    // What follows waits for the store's thread, whose time is real.
+    tokio::time::resume();
     world.ledger.set(LedgerMode::Works);
     world.until(answer.order_id(), OrderState::Failed).await;
     let again = world

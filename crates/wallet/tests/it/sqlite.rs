@@ -81,6 +81,7 @@ conforms! { crate::conformance:
     an_order_is_stored_with_its_log_and_the_command_of_its_hold,
     ids_ascend_in_the_order_of_creation,
     a_key_finds_its_order_again_and_only_for_its_user_and_request,
+    orders_that_are_placed_at_once_are_answered_and_announced_one_by_one,
     a_decided_order_is_not_announced_again,
     a_reference_belongs_to_one_order_of_a_user,
     keys_are_forgotten_when_they_are_old_and_orders_stay,

@@ -8,7 +8,7 @@ use storage::StoreError;
 use storage::sqlite::{Tx, micros};
 
 use super::SqliteWallet;
-use super::orders::load;
+use super::moves::load;
 use super::reads::read_log;
 use crate::domain::Order;
 use crate::ports::{MAX_ACTS, SagaRecord};

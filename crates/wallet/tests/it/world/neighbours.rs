@@ -126,8 +126,8 @@ impl Trader {
         *self.venue.lock().unwrap() = venue;
     }
 
-    /// The silent venue answers at last, in the way it is set to now; once it has heard of the order.
-    pub(crate) async fn resolve(&self, id: OrderId) {
+    /// What the venue is asked to do for an order, once it has heard of it.
+    pub(crate) async fn hears_of(&self, id: OrderId) -> ExchangeCommand {
         let known = || Some(self.commands.lock().unwrap().get(&(id, false))?.0.clone());
         let heard = async {
             loop {
@@ -138,7 +138,12 @@ impl Trader {
                 }
             }
         };
-        let command = tokio::time::timeout(PATIENCE, heard).await.expect("a command comes");
+        tokio::time::timeout(PATIENCE, heard).await.expect("a command comes")
+    }
+
+    /// The silent venue answers at last, in the way it is set to now.
+    pub(crate) async fn resolve(&self, id: OrderId) {
+        let command = self.hears_of(id).await;
         self.carry_out(command).await;
     }
 
