@@ -18,6 +18,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use service_kit::auth::identify;
 use service_kit::extract::{Fingerprint, IdempotencyKey};
 use service_kit::internal::Allowed;
 use service_kit::openapi::{Routes, routes};
@@ -26,30 +27,27 @@ use std::time::Duration;
 
 use crate::ports::Idempotency;
 use crate::use_cases::Wallet;
-use crate::use_cases::admit::Admission;
 
 /// When a client that was turned away may come back.
 const COME_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// The routes of users.
 pub(crate) fn public_routes(wallet: &Arc<Wallet>) -> Routes {
-    let verifier = &wallet.ports.verifier;
-    let orders = Routes::new().with(routes!(orders::buy)).with(routes!(orders::sell));
-    // Layers run from the last to the first: a full process does not even look at the token, and only who has the right
-    // one learns that they are frozen.
-    let orders = unless_frozen(orders, wallet)
-        .protected(verifier)
-        .layered(&[ProblemCode::Overloaded], |router| {
-            router.route_layer(from_fn_with_state(Arc::clone(&wallet.admission), admit))
+    let orders = Routes::new()
+        .with(routes!(orders::buy))
+        .with(routes!(orders::sell))
+        .protected_by(&[ProblemCode::UserFrozen, ProblemCode::Overloaded], |router| {
+            router.route_layer(from_fn_with_state(Arc::clone(wallet), admit))
         });
-    let others = Routes::new()
+    Routes::new()
         .with(routes!(wallets::read, wallets::open, deposits::make))
         .with(routes!(transactions::list))
         .with(routes!(orders::list))
         .with(routes!(orders::read))
-        .with(routes!(events::follow));
-    unless_frozen(others, wallet)
-        .protected(verifier)
+        .with(routes!(events::follow))
+        .protected_by(&[ProblemCode::UserFrozen], |router| {
+            router.route_layer(from_fn_with_state(Arc::clone(wallet), enter))
+        })
         .merge(orders)
         .with_state(Arc::clone(wallet))
 }
@@ -69,20 +67,27 @@ pub(crate) fn internal_routes(wallet: &Arc<Wallet>) -> Routes {
         .with_state(Arc::clone(wallet))
 }
 
-/// Turns frozen users away, in one place for all of their routes.
-fn unless_frozen(routes: Routes<Arc<Wallet>>, wallet: &Arc<Wallet>) -> Routes<Arc<Wallet>> {
-    routes.layered(&[ProblemCode::UserFrozen], |router| {
-        router.route_layer(from_fn_with_state(Arc::clone(wallet), freezes::refuse_frozen))
-    })
-}
-
-/// Reserves a place for the order that the request may become, or turns it away unseen.
-async fn admit(State(admission): State<Arc<Admission>>, mut request: Request, next: Next) -> Response {
-    let Some(place) = admission.admit() else {
+/// Reserves a place for the order that the request may become, or turns it away unseen: a full process does not even look
+/// at the token.
+async fn admit(State(wallet): State<Arc<Wallet>>, mut request: Request, next: Next) -> Response {
+    let Some(place) = wallet.admission.admit() else {
         return Problem::overloaded(COME_BACK_AFTER).into_response();
     };
     request.extensions_mut().insert(Arc::new(place));
-    next.run(request).await
+    enter(State(wallet), request, next).await
+}
+
+/// Lets the user of the path in, unless they are frozen: only who has the right token learns that.
+async fn enter(State(wallet): State<Arc<Wallet>>, mut request: Request, next: Next) -> Response {
+    let user = match identify(&wallet.ports.verifier, &mut request).await {
+        Ok(user) => user,
+        Err(problem) => return problem.into_response(),
+    };
+    match wallet.ports.freezes.is_frozen(user).await {
+        Ok(false) => next.run(request).await,
+        Ok(true) => Problem::new(ProblemCode::UserFrozen).into_response(),
+        Err(error) => problems::store(error).into_response(),
+    }
 }
 
 /// The request's name as the store keeps it.

@@ -13,7 +13,7 @@ use super::verifier::{Refusal, TokenVerifier, Verified, VerifyError};
 use crate::bearer;
 use crate::problem::{Problem, ProblemCode};
 
-/// The user a request comes from, who is also the `{user_id}` of its path; put there by [`require_path_user`].
+/// The user a request comes from, who is also the `{user_id}` of its path; known behind [`identify`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthenticatedUser(pub UserId);
 
@@ -21,12 +21,12 @@ impl<S: Send + Sync> FromRequestParts<S> for AuthenticatedUser {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
-        put_there(parts)
+        verified(parts).map(|verified| Self(verified.user))
     }
 }
 
-/// Until when the request's token is valid, in seconds since the epoch: an answer that lasts ends with it. Put there by
-/// [`require_path_user`].
+/// Until when the request's token is valid, in seconds since the epoch: an answer that lasts ends with it. Known behind
+/// [`identify`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenExpiry(pub i64);
 
@@ -34,17 +34,17 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenExpiry {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut ::http::request::Parts, _: &S) -> Result<Self, Problem> {
-        put_there(parts)
+        verified(parts).map(|verified| Self(verified.exp))
     }
 }
 
-/// What [`require_path_user`] left with the request.
-fn put_there<T: Copy + Send + Sync + 'static>(parts: &::http::request::Parts) -> Result<T, Problem> {
+/// What [`identify`] left with the request.
+fn verified(parts: &::http::request::Parts) -> Result<Verified, Problem> {
     let found = parts.extensions.get().copied();
     found.ok_or_else(|| Problem::internal("the route is not behind auth::protect"))
 }
 
-/// Puts every route of `router`, each with a `{user_id}` in its path, behind [`require_path_user`].
+/// Puts every route of `router`, each with a `{user_id}` in its path, behind [`identify`].
 pub fn protect<S>(router: Router<S>, verifier: &Arc<TokenVerifier>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -52,18 +52,23 @@ where
     router.route_layer(from_fn_with_state(Arc::clone(verifier), require_path_user))
 }
 
-/// Lets a request through if its bearer token is valid (else 401, or 503 where that cannot be decided) and belongs to
-/// the `{user_id}` of the path (else 403). A `{user_id}` that is no id belongs to nobody, so it is 403 too: who is not
+async fn require_path_user(State(verifier): State<Arc<TokenVerifier>>, mut request: Request, next: Next) -> Response {
+    match identify(&verifier, &mut request).await {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whose request it is, if its bearer token is valid (else 401, or 503 where that cannot be decided) and belongs to the
+/// `{user_id}` of the path (else 403). A `{user_id}` that is no id belongs to nobody, so it is 403 too: who is not
 /// allowed to look does not learn more.
-pub async fn require_path_user(
-    State(verifier): State<Arc<TokenVerifier>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Verified { user, exp } = match authenticate(&verifier, request.headers()).await {
-        Ok(verified) => verified,
-        Err(problem) => return problem.into_response(),
-    };
+///
+/// For a middleware that asks more than [`protect`]: each middleware costs a request as much as most of what it asks.
+///
+/// # Errors
+/// The answer to who is not let in.
+pub async fn identify(verifier: &TokenVerifier, request: &mut Request) -> Result<UserId, Problem> {
+    let verified = authenticate(verifier, request.headers()).await?;
     let owner = match request.extract_parts::<RawPathParams>().await {
         Ok(params) => params
             .iter()
@@ -72,12 +77,11 @@ pub async fn require_path_user(
         Err(_) => Some(None),
     };
     match owner {
-        None => Problem::internal("the route is protected, but has no {user_id}").into_response(),
-        Some(owner) if owner != Some(user) => Problem::new(ProblemCode::Forbidden).into_response(),
+        None => Err(Problem::internal("the route is protected, but has no {user_id}")),
+        Some(owner) if owner != Some(verified.user) => Err(Problem::new(ProblemCode::Forbidden)),
         Some(_) => {
-            request.extensions_mut().insert(AuthenticatedUser(user));
-            request.extensions_mut().insert(TokenExpiry(exp));
-            next.run(request).await
+            request.extensions_mut().insert(verified);
+            Ok(verified.user)
         }
     }
 }

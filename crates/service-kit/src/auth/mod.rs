@@ -9,6 +9,6 @@ mod middleware;
 mod token;
 mod verifier;
 
-pub use middleware::{AuthenticatedUser, TokenExpiry, protect, require_path_user};
+pub use middleware::{AuthenticatedUser, TokenExpiry, identify, protect};
 pub use token::{Claims, MintError, SigningKey};
 pub use verifier::{Refusal, TokenVerifier, Verified, VerifyError};

@@ -68,12 +68,10 @@ where
 
 async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     // The route, not the path: what a client writes into a path does not belong into logs.
-    let template = request.extensions().get::<MatchedPath>().cloned();
-    let template = template.as_ref().map(MatchedPath::as_str);
+    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let mut in_flight = guard.metrics.begin(template, request.method());
-    let route = template.unwrap_or("unknown");
-    // Status and time belong to the event: a span that is added to later is written again each time.
-    let span = tracing::info_span!("request", method = request.method().as_str(), route);
+    // Status and time belong to the event: the span is the one of all requests of this route.
+    let span = in_flight.span();
     let started = Instant::now();
     async {
         let mut response = answer(&guard, request, next).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 use contracts::metrics::{Counter, Histogram};
+use tracing::Span;
 
 use super::LATENCIES;
 use super::exposition::{Sample, Value};
@@ -200,6 +201,10 @@ fn slot_of(template: &str, method: usize) -> usize {
     usize::try_from(hash & 0xffff_ffff).unwrap_or(0) % SLOTS
 }
 
+fn name_of(method: usize) -> &'static str {
+    METHODS.get(method).map_or(OTHER, Method::as_str)
+}
+
 /// The requests of one route and method.
 #[derive(Debug)]
 struct Route {
@@ -207,6 +212,8 @@ struct Route {
     method: usize,
     statuses: [Counter; STATUSES.len() + 1],
     duration: Histogram,
+    /// What all its requests are logged in: their fields are the same, and writing them down costs more than all the rest.
+    span: Span,
 }
 
 impl Route {
@@ -214,6 +221,7 @@ impl Route {
         Self {
             template: template.into(),
             method,
+            span: tracing::info_span!(parent: None, "request", method = name_of(method), route = template),
             statuses: std::array::from_fn(|_| Counter::new()),
             duration: Histogram::new(LATENCIES),
         }
@@ -224,8 +232,9 @@ impl Route {
     }
 
     fn labels(&self, listener: &str) -> Vec<String> {
-        let method = METHODS.get(self.method).map_or(OTHER, Method::as_str);
-        [listener, &*self.template, method].map(str::to_owned).to_vec()
+        [listener, &*self.template, name_of(self.method)]
+            .map(str::to_owned)
+            .to_vec()
     }
 }
 
@@ -237,6 +246,11 @@ pub(crate) struct InFlight<'a> {
 }
 
 impl InFlight<'_> {
+    /// What it is logged in: method and route, shared with all that have the same.
+    pub(crate) fn span(&self) -> Span {
+        self.route.span.clone()
+    }
+
     /// Its answer is ready.
     pub(crate) fn answer(&mut self, status: StatusCode, took: Duration) {
         self.answered = true;

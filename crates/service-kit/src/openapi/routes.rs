@@ -76,8 +76,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// The same behind [`auth::protect`], and documented so.
     #[must_use]
     pub fn protected(self, verifier: &Arc<TokenVerifier>) -> Self {
-        let problems = [ProblemCode::Unauthorized, ProblemCode::Forbidden];
-        self.layered(&problems, |router| auth::protect(router, verifier))
+        self.protected_by(&[], |router| auth::protect(router, verifier))
+    }
+
+    /// The same behind a layer of the service's own that asks [`auth::identify`] first, and may answer with these problems
+    /// as well.
+    #[must_use]
+    pub fn protected_by(self, problems: &[ProblemCode], layer: impl FnOnce(Router<S>) -> Router<S>) -> Self {
+        let problems = [&[ProblemCode::Unauthorized, ProblemCode::Forbidden], problems].concat();
+        self.layered(&problems, layer)
             .documented(|operation| require(operation, USER))
     }
 

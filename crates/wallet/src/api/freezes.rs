@@ -1,42 +1,25 @@
-//! `/freezes`, for operators, and the one place where users feel it.
+//! `/freezes`, for operators. Users feel it where they are let in: in [`super::enter`].
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use contracts::UserId;
 use contracts::operators::Act;
 use jiff::Timestamp;
 use serde::Serialize;
-use service_kit::auth::AuthenticatedUser;
 use service_kit::extract::{JsonBody, Page, PageQuery, PathId};
 use service_kit::internal::Caller;
 use service_kit::openapi::answers;
 use service_kit::operators::{ReasonBody, instruction, replayed_header};
-use service_kit::problem::{Problem, ProblemCode};
+use service_kit::problem::Problem;
 use utoipa::ToSchema;
 
 use super::problems;
 use crate::ports::{Freeze, Frozen};
 use crate::use_cases::Wallet;
 use crate::use_cases::freeze::{FreezeError, freeze, freeze_of, unfreeze};
-
-/// Turns away a user who is frozen: after who they are and whose path it is, before anything else is looked at.
-pub(super) async fn refuse_frozen(
-    State(wallet): State<Arc<Wallet>>,
-    AuthenticatedUser(user): AuthenticatedUser,
-    request: Request,
-    next: Next,
-) -> Response {
-    match wallet.ports.freezes.is_frozen(user).await {
-        Ok(false) => next.run(request).await,
-        Ok(true) => Problem::new(ProblemCode::UserFrozen).into_response(),
-        Err(error) => problems::store(error).into_response(),
-    }
-}
 
 /// A freeze.
 #[derive(Debug, Serialize, ToSchema)]
