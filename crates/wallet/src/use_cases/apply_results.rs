@@ -22,11 +22,11 @@ enum Said {
 
 /// Applies the results in these messages, in one transaction. After `Ok` none of them is needed any more; after an
 /// error all of them are to be delivered again, which does no harm.
-pub(crate) async fn apply_results(wallet: &Wallet, messages: &[Message]) -> Result<(), StoreError> {
+pub(crate) async fn apply_results(wallet: &Wallet, messages: &[&Message]) -> Result<(), StoreError> {
     let mut letters = Vec::new();
     let mut events = Vec::new();
     let mut origins = Vec::new();
-    for message in messages {
+    for &message in messages {
         match said(message) {
             Said::Fact(fact) => {
                 events.push((message.order_id, event(message, fact)));

@@ -46,7 +46,7 @@ pub(super) async fn run(wallet: Arc<Wallet>, mut steps: Box<dyn Subscription>, s
 }
 
 async fn settle(wallet: &Wallet, deliveries: Vec<Delivery>) {
-    let messages: Vec<Message> = deliveries.iter().map(|delivery| delivery.message.clone()).collect();
+    let messages: Vec<&Message> = deliveries.iter().map(|delivery| &delivery.message).collect();
     match apply_results(wallet, &messages).await {
         Ok(()) => {
             for delivery in deliveries {

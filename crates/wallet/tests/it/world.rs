@@ -88,6 +88,20 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// What is to be seen sooner or later.
+async fn seen<T>(look: impl Fn() -> Option<T>) -> T {
+    let seen = async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            // sleep: nobody tells; where time is virtual, this is what lets it pass
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("it is seen")
+}
+
 impl World {
     /// A world whose service has neither dispatcher nor worker yet.
     pub(crate) async fn asleep(settings: Settings) -> Self {
@@ -325,13 +339,7 @@ impl World {
 
     /// Waits until no order is under way.
     pub(crate) async fn until_idle(&self) {
-        let idle = async {
-            while self.in_flight() > 0 {
-                // sleep: the store tells nobody; where time is virtual, this is what lets it pass
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, idle).await.expect("all orders end");
+        seen(|| (self.in_flight() == 0).then_some(())).await;
     }
 
     fn path(&self) -> PathBuf {

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use transport::local::LocalTransport;
 use transport::queue::Transport as _;
 
-use super::{LOOK_EVERY, Ledger, PATIENCE, rulings};
+use super::{Ledger, rulings, seen};
 
 /// What becomes of trades. Prices are 10 USD for 1 BTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,17 +128,7 @@ impl Trader {
 
     /// What the venue is asked to do for an order, once it has heard of it.
     pub(crate) async fn hears_of(&self, id: OrderId) -> ExchangeCommand {
-        let known = || Some(self.commands.lock().unwrap().get(&(id, false))?.0.clone());
-        let heard = async {
-            loop {
-                match known() {
-                    Some(command) => return command,
-                    // sleep: nobody tells that a command has come
-                    None => tokio::time::sleep(LOOK_EVERY).await,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, heard).await.expect("a command comes")
+        seen(|| Some(self.commands.lock().unwrap().get(&(id, false))?.0.clone())).await
     }
 
     /// The silent venue answers at last, in the way it is set to now.
