@@ -1,18 +1,23 @@
 //! What happens to every request before its route is asked: in one place, so that the order can be read.
 
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ::http::HeaderValue;
 use ::http::header::{CACHE_CONTROL, CONNECTION};
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::Route;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
+use tower::Service;
+use tower::layer::layer_fn;
 use tracing::Instrument as _;
 
 use super::awaited::Sender;
@@ -58,39 +63,69 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let permits = limits.max_in_flight.get().min(Semaphore::MAX_PERMITS);
-    let guard = Guard {
+    let guard = Arc::new(Guard {
         in_flight: Semaphore::new(permits),
         timeout: limits.timeout,
         metrics: Arc::clone(metrics),
-    };
-    router.layer(from_fn_with_state(Arc::new(guard), run))
+    });
+    router.layer(layer_fn(move |route| Guarded {
+        guard: Arc::clone(&guard),
+        route,
+    }))
 }
 
-async fn run(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    // The route, not the path: what a client writes into a path does not belong into logs.
-    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let mut in_flight = guard.metrics.begin(template, request.method());
-    // Status and time belong to the event: the span is the one of all requests of this route.
-    let span = in_flight.span();
-    let started = Instant::now();
-    async {
-        let mut response = answer(&guard, request, next).await;
-        // Balances and tokens are nobody else's; a handler that knows better says so itself.
-        response
-            .headers_mut()
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        let took = started.elapsed();
-        in_flight.answer(response.status(), took);
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(status = response.status().as_u16(), ms, "answered");
-        response
+/// A route behind the guard: a service of its own, because `from_fn` copies and boxes what is behind it for each request.
+#[derive(Clone)]
+struct Guarded {
+    guard: Arc<Guard>,
+    route: Route,
+}
+
+impl Service<Request> for Guarded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.route, cx)
     }
-    .instrument(span)
-    .await
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let guard = Arc::clone(&self.guard);
+        // The route, not the path: what a client writes into a path does not belong into logs.
+        let template = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let sender = Sender::default();
+        // Nothing of it happens before it is polled.
+        let answer = self.route.call(sender.clone().watched(request));
+        Box::pin(async move {
+            let mut in_flight = guard.metrics.begin(template.as_ref().map(MatchedPath::as_str), &method);
+            // Status and time belong to the event: the span is the one of all requests of this route.
+            let span = in_flight.span();
+            let started = Instant::now();
+            let answering = async {
+                let mut response = guarded(&guard, answer, &sender).await;
+                // Balances and tokens are nobody else's; a handler that knows better says so itself.
+                response
+                    .headers_mut()
+                    .entry(CACHE_CONTROL)
+                    .or_insert(HeaderValue::from_static("no-store"));
+                let took = started.elapsed();
+                in_flight.answer(response.status(), took);
+                let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                tracing::debug!(status = response.status().as_u16(), ms, "answered");
+                response
+            };
+            Ok(answering.instrument(span).await)
+        })
+    }
 }
 
-async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
+async fn guarded(
+    guard: &Guard,
+    answer: impl Future<Output = Result<Response, Infallible>>,
+    sender: &Sender,
+) -> Response {
     // Held until the answer is ready: a request that is dropped on the way gives its place back as well.
     let Ok(_permit) = guard.in_flight.try_acquire() else {
         guard.metrics.shed.one();
@@ -98,11 +133,9 @@ async fn answer(guard: &Guard, request: Request, next: Next) -> Response {
     };
     // What a handler leaves behind when it panics is its own state, dropped with it; shared state is behind locks
     // and channels that survive a panic.
-    let sender = Sender::default();
-    let request = sender.clone().watched(request);
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answered = AssertUnwindSafe(answer).catch_unwind();
     match tokio::time::timeout(guard.timeout, answered).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(Ok(response))) => response,
         // The panic hook has logged it, with its place.
         Ok(Err(_)) => {
             guard.metrics.panicked.one();
