@@ -1,5 +1,5 @@
 //! The ledger on a real database against the model on paper, through the port: after every step all accounts and
-//! the whole books are looked at. 300 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
+//! the whole books are looked at. 150 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
 
 use std::collections::BTreeMap;
 
@@ -288,7 +288,7 @@ fn the_ledger_agrees_with_the_books_on_paper() {
         .build()
         .unwrap();
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: if full { 10_000 } else { 300 },
+        cases: if full { 10_000 } else { 150 },
         failure_persistence: None,
         ..ProptestConfig::default()
     });

@@ -17,7 +17,7 @@ const OPERATOR_TOKEN: &str = "operator-token-that-only-tests-know";
 /// Requests made up per operation and phase.
 fn examples() -> &'static str {
     let full = std::env::var_os("CAMBIST_TEST_FULL").is_some();
-    if full { "200" } else { "8" }
+    if full { "200" } else { "5" }
 }
 
 struct Fuzzed {
