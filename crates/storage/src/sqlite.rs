@@ -1,6 +1,6 @@
 //! The embedded database.
 //!
-//! One file, one writer thread, a few readers. `synchronous=FULL`: what was acknowledged survives a power cut.
+//! One file, one writer thread, a few readers: what was acknowledged survives a power cut.
 
 mod acts;
 mod attention;

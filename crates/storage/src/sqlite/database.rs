@@ -253,6 +253,9 @@ fn log_of(path: &Path) -> std::io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let log = OpenOptions::new().read(true).write(true).open(&name)?;
+    // A process that was killed may have left commits that are written and not on disk, and so may a migration: whatever
+    // is read from here on is acted upon.
+    log.sync_data()?;
     // Its name is on disk when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
