@@ -41,7 +41,7 @@ pub struct Rules {
     pub longest_pause: Duration,
     /// How many orders a trade may send, each after proof that the one before was not executed.
     pub max_attempts: u32,
-    /// How many orders a reversal may send before it counts as refused.
+    /// How many orders in a row that sell nothing a reversal may send before it counts as refused.
     pub max_reverse_attempts: u32,
     /// The pause after a reversal's first order that left something unsold; doubled each time.
     pub reverse_pause: Duration,
@@ -104,7 +104,7 @@ pub enum Plan {
     Find(ClientOrderId),
     /// Book what was filled.
     Book,
-    /// End without effect.
+    /// End. Nothing is booked; of a reversal, what it sold before stays in its record.
     Fail {
         /// Why, for programs.
         code: FailureCode,
@@ -128,8 +128,6 @@ pub enum Lesson {
         pause: Duration,
         /// Why.
         reason: String,
-        /// Whether people should hear of it when it lasts.
-        alarming: bool,
     },
     /// The outcome is still unknown. Ask again.
     Missing {
@@ -163,7 +161,8 @@ pub fn limit_of(command: &ExchangeCommand, progress: &Progress) -> Result<Limit,
     })
 }
 
-fn unsold(command: &ExchangeCommand, progress: &Progress) -> Result<Amount, Violation> {
+/// What is left of a reversal.
+pub(super) fn unsold(command: &ExchangeCommand, progress: &Progress) -> Result<Amount, Violation> {
     let sold = Totals::of(&progress.fills, command.asset, command.currency)?.filled;
     Ok(command.amount.checked_sub(sold)?)
 }
@@ -258,18 +257,28 @@ fn after_reversal(
     now: Timestamp,
     rules: &Rules,
 ) -> Result<Plan, Violation> {
-    if unsold(command, progress)?.is_zero() {
+    let unsold = unsold(command, progress)?;
+    if unsold.is_zero() {
         return Ok(Plan::Book);
     }
-    // "Ended without effect" is only true while nothing was sold. After that it goes on, slowly and with an alarm.
-    if progress.fills.is_empty() && progress.counted_attempts() >= rules.max_reverse_attempts {
-        return Ok(match closed {
-            AttemptState::Rejected { reason } => refused(reason),
-            AttemptState::Done => refused("nothing could be sold"),
-            AttemptState::Pending | AttemptState::Absent | AttemptState::RuledOut => refused("it never took the order"),
-        });
+    if !is_refused(progress, rules) {
+        return Ok(next_attempt(progress, last, claim, now, rules));
     }
-    Ok(next_attempt(progress, last, claim, now, rules))
+    let reason = match closed {
+        AttemptState::Rejected { reason } => reason,
+        AttemptState::Done => "there is nobody to buy it",
+        AttemptState::Pending | AttemptState::Absent | AttemptState::RuledOut => "it never took the order",
+    };
+    Ok(Plan::Fail {
+        code: FailureCode::VenueRejected,
+        detail: format!("the venue leaves {unsold:?} unsold: {reason}"),
+    })
+}
+
+/// Whether the venue has had its chances with a reversal, whatever it sold before. More orders would only go on for ever: it
+/// ends, with what was sold in its record, and people decide whether it is tried again or the rest is sold elsewhere.
+fn is_refused(progress: &Progress, rules: &Rules) -> bool {
+    progress.counted_attempts() >= rules.max_reverse_attempts
 }
 
 fn refused(reason: &str) -> Plan {
@@ -322,9 +331,7 @@ pub fn learn(
         Answer::Rejected { reason } => AttemptState::Rejected { reason: short(reason) },
         Answer::Done(fills) => {
             check(&fills, limit_of(command, &progress)?, command.asset, command.currency)?;
-            let mut progress = progress.with_last(|last| last.state = AttemptState::Done);
-            progress.fills.extend(fills);
-            return after(command, progress, rules);
+            return after(command, progress.executed(fills), rules);
         }
     };
     after(command, progress.with_last(|last| last.state = state), rules)
@@ -332,23 +339,18 @@ pub fn learn(
 
 /// A trade goes on at once; a reversal that left something unsold gives the market time.
 fn after(command: &ExchangeCommand, progress: Progress, rules: &Rules) -> Result<Lesson, Violation> {
-    if !command.compensate || unsold(command, &progress)?.is_zero() {
+    if !command.compensate || is_refused(&progress, rules) {
         return Ok(Lesson::Closed(progress));
     }
-    let attempts = progress.counted_attempts();
-    let exhausted = attempts >= rules.max_reverse_attempts;
-    if exhausted && progress.fills.is_empty() {
+    let unsold = unsold(command, &progress)?;
+    if unsold.is_zero() {
         return Ok(Lesson::Closed(progress));
     }
-    let pause = backoff(rules.reverse_pause, attempts.saturating_sub(1), rules.longest_pause);
+    let in_vain = progress.counted_attempts();
     Ok(Lesson::Paused {
-        reason: format!(
-            "the venue left {} unsold after {attempts} orders",
-            unsold(command, &progress)?
-        ),
         progress,
-        pause,
-        alarming: exhausted,
+        pause: backoff(rules.reverse_pause, in_vain.saturating_sub(1), rules.longest_pause),
+        reason: format!("the venue left {unsold:?} unsold"),
     })
 }
 

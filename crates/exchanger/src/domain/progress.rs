@@ -1,7 +1,10 @@
 //! A command's own record: its attempts at the venue and what they filled. It lies as JSON in the command's row.
 //!
-//! What it keeps true: an order is sent to the venue only under the claim whose number its attempt carries. Everybody
-//! else has to reckon with its having been sent, and asks.
+//! What it keeps true:
+//!
+//! - an order is sent to the venue only under the claim whose number its attempt carries; everybody else has to reckon with
+//!   its having been sent, and asks;
+//! - orders that sell something cost a reversal none of its attempts, but not without end.
 
 use contracts::clients::ExchangeCommand;
 use contracts::messages::Step;
@@ -14,6 +17,10 @@ use crate::ports::{ClientOrderId, Fill, InstallationId};
 /// How many attempts the record keeps; older ones are closed and only their fills matter.
 const KEPT_ATTEMPTS: usize = 8;
 
+/// How many orders a reversal may send whose fills forgive what went before. A market that buys crumbs would never come to
+/// an end, and nobody would look.
+const PATIENT_ORDERS: u32 = 100;
+
 /// The epoch of a command's first claim.
 pub const FIRST_CLAIM: i64 = 1;
 
@@ -24,6 +31,15 @@ pub const fn step_of(command: &ExchangeCommand) -> Step {
         Step::Reverse
     } else {
         Step::Exchange
+    }
+}
+
+/// The name of the attempt after this one.
+#[must_use]
+pub const fn next_name(previous: ClientOrderId) -> ClientOrderId {
+    ClientOrderId {
+        attempt: previous.attempt.saturating_add(1),
+        ..previous
     }
 }
 
@@ -39,8 +55,8 @@ pub struct Progress {
     /// the hold (hold − returned).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Amount>,
-    /// Of a reversal: how many attempts do not count against its number any more, because an operator wanted it tried
-    /// again after them.
+    /// Of a reversal: how many attempts do not count against its number any more, because the last of them sold something
+    /// or an operator wanted it tried again after them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgiven: u32,
 }
@@ -123,11 +139,21 @@ impl Progress {
         last.saturating_sub(self.forgiven)
     }
 
-    /// The record of a step that an operator wants tried again: what was tried so far does not count any more.
+    /// The record after which what was tried so far does not count any more.
     #[must_use]
     pub fn forgiving(mut self) -> Self {
         self.forgiven = self.last().map_or(0, |last| last.client_order_id.attempt);
         self
+    }
+
+    /// The record whose latest attempt was executed, with all its fills.
+    #[must_use]
+    pub fn executed(mut self, fills: Vec<Fill>) -> Self {
+        let orders = self.last().map_or(0, |last| last.client_order_id.attempt);
+        let sells_on = self.owed.is_some() && !fills.is_empty() && orders <= PATIENT_ORDERS;
+        self.fills.extend(fills);
+        let record = self.with_last(|last| last.state = AttemptState::Done);
+        if sells_on { record.forgiving() } else { record }
     }
 
     /// Whether the record belongs to this command and is complete.
@@ -153,10 +179,7 @@ impl Progress {
     #[must_use]
     pub fn with_next(mut self, previous: ClientOrderId, expires_at: Timestamp, epoch: i64) -> Self {
         self.attempts.push(Attempt {
-            client_order_id: ClientOrderId {
-                attempt: previous.attempt.saturating_add(1),
-                ..previous
-            },
+            client_order_id: next_name(previous),
             expires_at,
             sendable_in: epoch,
             state: AttemptState::Pending,

@@ -1,18 +1,26 @@
 //! What an operator's word about an attempt does to the command's record.
 //!
-//! It stands for the venue's answer where that cannot be had, and is bounded like it: fills within what was ordered, of the
-//! attempt that is in doubt and of no other. What is booked was stored as the attempt's outcome first, so of an attempt
-//! without one nothing is booked, and nobody can book it once the ruling has fenced them off. It is final. Should the venue say something else one day, nothing is booked a
-//! second time: the command has ended, and nobody asks about it any more.
+//! It stands for the venue's answer where that cannot be had, and is bounded like it:
+//! fills within what was ordered, of the attempt that is in doubt and of no other. What is booked was stored as the
+//! attempt's outcome first, so of an attempt without one nothing is booked, and nobody can book it once the ruling has fenced
+//! them off. It is final. Should the venue say something else one day, nothing is booked a second time: the command has
+//! ended, and nobody asks about it any more.
+//!
+//! A reversal that the venue has refused can be ended by people, too: they sell elsewhere what is left, and say so as of the
+//! attempt that would come next.
 
 use contracts::clients::ExchangeCommand;
+use contracts::messages::Step;
 use contracts::operators::{ReportedFill, VenueVerdict};
-use storage::commands::Standing;
+use storage::commands::{Standing, State};
 
-use super::decision::limit_of;
-use super::progress::{AttemptState, Progress};
-use super::totals::check;
+use super::decision::{limit_of, unsold};
+use super::progress::{AttemptState, Progress, next_name};
+use super::totals::{Violation, check};
 use crate::ports::{ClientOrderId, Fill};
+
+/// A claim that nobody ever holds: an attempt of people is not sent.
+const NO_CLAIM: i64 = 0;
 
 /// The record after a ruling.
 ///
@@ -23,8 +31,12 @@ pub fn rule(standing: &Standing, attempt: ClientOrderId, verdict: &VenueVerdict)
     let last = progress
         .last()
         .ok_or_else(|| "the command's record has no attempt".to_owned())?;
-    if last.client_order_id != attempt {
-        return Err(format!("the attempt in question is {}", last.client_order_id));
+    let in_question = in_question(standing, last.client_order_id);
+    if in_question != attempt {
+        return Err(format!("the attempt in question is {in_question}"));
+    }
+    if is_refused_reversal(standing) {
+        return sold_elsewhere(&command, progress, verdict);
     }
     if last.state != AttemptState::Pending {
         return Err(format!("the outcome of this attempt is known: {}", told(&last.state)));
@@ -38,14 +50,58 @@ pub fn rule(standing: &Standing, attempt: ClientOrderId, verdict: &VenueVerdict)
     match verdict {
         VenueVerdict::NotExecuted {} => Ok(progress.with_last(|last| last.state = AttemptState::RuledOut)),
         VenueVerdict::Executed { fills, .. } => {
-            let fills: Vec<Fill> = fills.iter().map(to_fill).collect();
-            let wrong = |violation: super::totals::Violation| format!("the fills cannot be this order's: {violation}");
-            let limit = limit_of(&command, &progress).map_err(wrong)?;
-            check(&fills, limit, command.asset, command.currency).map_err(wrong)?;
-            let mut progress = progress.with_last(|last| last.state = AttemptState::Done);
-            progress.fills.extend(fills);
-            Ok(progress)
+            let fills = possible(&command, &progress, fills)?;
+            Ok(progress.executed(fills))
         }
+    }
+}
+
+/// The record of a refused reversal after people sold what was left of it. All of it, in one ruling: for a rest another order
+/// would be sent, perhaps while they are selling it.
+fn sold_elsewhere(command: &ExchangeCommand, progress: Progress, verdict: &VenueVerdict) -> Result<Progress, String> {
+    let VenueVerdict::Executed { fills, .. } = verdict else {
+        return Err(
+            "the venue refused the reversal, so it is known that nothing more was executed: have it tried again, \
+                    or say what was got elsewhere for all that is left"
+                .to_owned(),
+        );
+    };
+    let fills = possible(command, &progress, fills)?;
+    let last = progress.last().map(|last| (last.client_order_id, last.expires_at));
+    let (previous, expires_at) = last.ok_or_else(|| "the command's record has no attempt".to_owned())?;
+    let progress = progress.with_next(previous, expires_at, NO_CLAIM).executed(fills);
+    let rest = unsold(command, &progress).map_err(|violation| wrong(&violation))?;
+    if rest.is_zero() {
+        Ok(progress)
+    } else {
+        Err(format!("the fills must be of all that is left: {rest:?} is missing"))
+    }
+}
+
+/// The fills of a ruling, if the venue itself might have reported them.
+fn possible(command: &ExchangeCommand, progress: &Progress, fills: &[ReportedFill]) -> Result<Vec<Fill>, String> {
+    let fills: Vec<Fill> = fills.iter().map(to_fill).collect();
+    limit_of(command, progress)
+        .and_then(|limit| check(&fills, limit, command.asset, command.currency))
+        .map_err(|violation| wrong(&violation))?;
+    Ok(fills)
+}
+
+fn wrong(violation: &Violation) -> String {
+    format!("the fills cannot be this order's: {violation}")
+}
+
+/// A reversal that ended because the venue would not take what is left.
+fn is_refused_reversal(standing: &Standing) -> bool {
+    standing.record.key.step == Step::Reverse && standing.record.state == State::Failed
+}
+
+/// Which attempt a ruling has to name: the latest, or the one that people make in place of the next.
+fn in_question(standing: &Standing, last: ClientOrderId) -> ClientOrderId {
+    if is_refused_reversal(standing) {
+        next_name(last)
+    } else {
+        last
     }
 }
 
@@ -61,7 +117,9 @@ pub fn forgiven(standing: &Standing) -> Result<Progress, String> {
 #[must_use]
 pub fn attempt_of(standing: &Standing) -> Option<String> {
     let (_, progress) = read(standing).ok()?;
-    progress.last().map(|last| last.client_order_id.to_string())
+    progress
+        .last()
+        .map(|last| in_question(standing, last.client_order_id).to_string())
 }
 
 fn read(standing: &Standing) -> Result<(ExchangeCommand, Progress), String> {

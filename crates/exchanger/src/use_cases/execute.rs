@@ -151,15 +151,7 @@ impl Execute {
                     progress,
                     pause,
                     reason,
-                    alarming,
-                } => {
-                    return Ok(Settlement::Postponed {
-                        until: self.after(pause),
-                        reason,
-                        answer_missing: alarming,
-                        progress: encode(&progress),
-                    });
-                }
+                } => return Ok(self.postponed(pause, reason, Some(&progress))),
                 Lesson::Missing {
                     pause,
                     proof_in,

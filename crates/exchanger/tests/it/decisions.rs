@@ -174,16 +174,10 @@ fn what_the_venue_had_no_right_to_do_closes_nothing() {
     let undo = undo(1, "3");
     let first = Progress::new(&undo, INSTALLATION, at(5), Some(usd("30")));
     let lesson = learn(&undo, first, Question::Placed, filled("2"), 0, &RULES).unwrap();
-    let Lesson::Paused {
-        progress,
-        pause,
-        alarming,
-        ..
-    } = lesson
-    else {
+    let Lesson::Paused { progress, pause, .. } = lesson else {
         panic!("{lesson:?}");
     };
-    assert_eq!((pause, alarming), (RULES.reverse_pause, false));
+    assert_eq!(pause, RULES.reverse_pause);
     let excess = learn(&undo, progress, Question::Placed, filled("1.00000001"), 0, &RULES);
     assert!(matches!(excess, Err(Violation::Oversold { .. })), "{excess:?}");
 }

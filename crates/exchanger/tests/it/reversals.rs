@@ -5,10 +5,13 @@ use std::time::Duration;
 use contracts::Asset;
 use contracts::clients::Submission;
 use contracts::ledger::Owner;
-use contracts::messages::{FailureCode, Step, StepResult};
+use contracts::messages::{FailureCode, Message, Status, Step, StepResult};
+use contracts::operators::{ReportedFill, Retried, RulingOutcome, VenueVerdict};
 use exchanger::venue::simulated::{Conduct, Market};
-use storage::commands::{Settlement, State};
+use storage::commands::Settlement;
+use storage::outbox::OutboxRow;
 
+use crate::rulings::{instruction, rule};
 use crate::scene::{Scene, basis_points, btc, buy, exchange, order, price, reverse, sell, trade, undo, usd};
 
 /// A user has bought 3 BTC for 30 USD, and the withdrawal was refused.
@@ -164,33 +167,135 @@ async fn a_reversal_that_is_refused_every_time_fails_and_leaves_the_crypto_where
     assert_eq!(scene.balances(), ["0", "0", "0", "3"]);
 }
 
-#[tokio::test]
-async fn a_reversal_that_has_sold_something_never_says_that_it_had_no_effect() {
-    let scene = after_a_buy().await;
+/// How often the saga was told that the reversal is refused.
+fn refusals_told(scene: &mut Scene) -> usize {
+    let told = scene.published();
+    let refused = |row: &OutboxRow| {
+        let message: Message = serde_json::from_str(&row.payload).unwrap();
+        (message.step, message.status) == (Step::Reverse, Status::Failed)
+    };
+    told.iter().filter(|row| refused(row)).count()
+}
+
+/// All but a rest too small for the venue was sold when the venue began to refuse.
+async fn refused_after_a_part(rest: &str) -> Scene {
+    let mut scene = after_a_buy().await;
     scene.manners.set_default(Conduct::Refuse);
-    scene
-        .manners
-        .set(order(1), Step::Reverse, 1, Conduct::Partial(basis_points(5_000)));
+    let most = Conduct::Partial(basis_points(9_999));
+    scene.manners.set(order(1), Step::Reverse, 1, most);
     accepted(&scene).await;
-    let mut alarms = 0;
-    for _ in 0..30 {
-        scene.clock.advance(Duration::from_secs(30));
-        let settlement = scene.work(reverse(1)).await;
-        let Settlement::Postponed { answer_missing, .. } = settlement else {
-            panic!("{settlement:?}");
-        };
-        alarms += u32::from(answer_missing);
+    let refused = scene.finish(reverse(1)).await;
+    let StepResult::Failure { code, detail } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, FailureCode::VenueRejected);
+    assert!(detail.contains(&format!("{rest} BTC unsold")), "{detail}");
+    assert_eq!(refusals_told(&mut scene), 1, "the saga is stuck, and people look");
+    scene
+}
+
+#[tokio::test]
+async fn a_reversal_that_sold_a_part_and_is_then_refused_asks_people_and_keeps_what_it_sold() {
+    let mut scene = refused_after_a_part("0.0003").await;
+    assert_eq!(scene.balances(), ["0", "0", "0", "3"], "nothing is booked by halves");
+    let sent = scene.record(reverse(1)).await.progress;
+    scene.clock.advance(Duration::from_secs(3_600));
+    assert!(!scene.try_work(reverse(1)).await, "no order follows by itself");
+    assert_eq!(scene.record(reverse(1)).await.progress, sent);
+    // As often again, and then the market recovers: all of it is booked at once, with the part that was sold first.
+    for refused in [true, false] {
+        scene
+            .manners
+            .set_default(if refused { Conduct::Refuse } else { Conduct::Fill });
+        let retried = scene.client().retry(order(1), Step::Reverse, instruction()).await;
+        assert_eq!(retried, Ok(Retried::Reopened));
+        if refused {
+            scene.finish(reverse(1)).await;
+            assert_eq!(refusals_told(&mut scene), 1);
+        }
     }
-    assert_eq!(alarms, 26, "from the fifth attempt on people should look");
-    let record = scene.record(reverse(1)).await;
-    assert_eq!(record.state, State::Open);
-    assert!(
-        record.progress.len() < 4_000,
-        "the record does not grow with the attempts"
-    );
-    // The market recovers, and all of it is booked at once, with the first half.
-    scene.manners.set_default(Conduct::Fill);
     assert_undone(&scene, "0").await;
+}
+
+#[tokio::test]
+async fn a_reversal_that_sells_a_part_each_time_is_not_refused() {
+    let scene = after_a_buy().await;
+    let half = Conduct::Partial(basis_points(5_000));
+    for attempt in 1..=20 {
+        let conduct = if attempt % 5 == 0 { half } else { Conduct::Refuse };
+        scene.manners.set(order(1), Step::Reverse, attempt, conduct);
+    }
+    accepted(&scene).await;
+    assert_undone(&scene, "0").await;
+}
+
+#[tokio::test]
+async fn a_market_that_buys_crumbs_is_not_sold_to_for_ever() {
+    let scene = after_a_buy().await;
+    scene.manners.set_default(Conduct::Partial(basis_points(1)));
+    accepted(&scene).await;
+    let end = scene.finish(reverse(1)).await;
+    assert!(matches!(end, StepResult::Failure { .. }), "{end:?}");
+    let view = scene.client().view(order(1), Step::Reverse).await.unwrap().unwrap();
+    assert_eq!(
+        view.attempt.as_deref(),
+        Some("cambist-5eed0001-1-reverse-106"),
+        "after 105 orders"
+    );
+}
+
+fn sold_for(each: &str, quantity: &str) -> VenueVerdict {
+    VenueVerdict::Executed {
+        fills: vec![ReportedFill {
+            quantity: btc(quantity),
+            price: price(each),
+            fee: usd("0"),
+        }],
+        venue_reference: "another venue, 4711".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_refused_reversal_and_was_sold_elsewhere_is_booked_on_an_operators_word() {
+    let mut scene = refused_after_a_part("0.0003").await;
+    let before = scene.record(reverse(1)).await;
+    let view = scene.client().view(order(1), Step::Reverse).await.unwrap().unwrap();
+    let name = "cambist-5eed0001-1-reverse-7";
+    assert_eq!(view.attempt.as_deref(), Some(name), "the one that people make");
+    let impossible = [
+        (name, VenueVerdict::NotExecuted {}, "have it tried again"),
+        (name, sold_for("8", "0.0002"), "0.0001 BTC is missing"),
+        (name, sold_for("8", "0.0004"), "cannot be this order's"),
+        ("cambist-5eed0001-1-reverse-6", sold_for("8", "0.0003"), name),
+        ("cambist-5eed0001-1-reverse-8", sold_for("8", "0.0003"), name),
+    ];
+    for (attempt, verdict, why) in impossible {
+        let RulingOutcome::Contradicted { detail } = rule(&scene, attempt, verdict).await else {
+            panic!("it is recorded: {why}");
+        };
+        assert!(detail.contains(why), "{detail}");
+        assert_eq!(scene.record(reverse(1)).await, before);
+    }
+    // 100 for what the venue paid 10 for, so that it shows.
+    for replayed in [false, true] {
+        let ruled = rule(&scene, name, sold_for("100", "0.0003")).await;
+        assert_eq!(ruled, RulingOutcome::Recorded { replayed });
+    }
+    assert_eq!(scene.finish(reverse(1)).await, StepResult::Reversed);
+    assert_eq!(scene.balances(), ["0", "0", "30", "0"]);
+    let gain = scene.books.balance(&Owner::Treasury, Asset::USD);
+    // 2.9997 × 10 + 0.0003 × 100 = 30.027.
+    assert_eq!(gain, usd("0.02"));
+    assert_eq!(
+        scene.executions().await.len(),
+        2,
+        "the buy and the part: the venue got no other order"
+    );
+    assert_eq!(refusals_told(&mut scene), 0);
+    let again = rule(&scene, name, sold_for("100", "0.0003")).await;
+    assert_eq!(again, RulingOutcome::Recorded { replayed: true });
+    let other = rule(&scene, name, sold_for("99", "0.0003")).await;
+    assert!(matches!(other, RulingOutcome::Contradicted { .. }), "{other:?}");
 }
 
 #[tokio::test]

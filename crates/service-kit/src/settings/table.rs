@@ -177,7 +177,7 @@ settings! {
         /// How long a worker owns a command before another may take it.
         command_lease: Duration = "30s";
         /// How many orders a trade may send to the venue, each after proof that the one before was not executed, and how
-        /// many a reversal may send before an operator is asked.
+        /// many in a row that sell nothing a reversal may send before an operator is asked.
         max_attempts: NonZeroU32 = "3";
         /// How long an outside answer may be unknown before the order counts as stuck.
         stuck_after: Duration = "30s";

@@ -175,7 +175,11 @@ fn advice(json: &Value) -> Option<String> {
             "It waits for an answer from outside, and goes on by itself when that comes. If you know what became of the \
              attempt:\n  cambist ops resolve {order} --help"
         ),
-        "stuck_reversing" | "stuck_releasing" => {
+        "stuck_reversing" => format!(
+            "Once the venue takes orders again:\n  cambist ops retry {order} --reason \"…\"\nIf what is left was sold \
+             elsewhere, or the attempt's answer cannot be had and you know it:\n  cambist ops resolve {order} --help"
+        ),
+        "stuck_releasing" => {
             format!("Once what stands in the way is gone:\n  cambist ops retry {order} --reason \"…\"")
         }
         _ => return None,
