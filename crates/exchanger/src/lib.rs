@@ -107,18 +107,22 @@ impl Service {
     #[must_use]
     pub fn new(dependencies: Dependencies) -> Self {
         let lane = Arc::new(OnceLock::new());
-        let submit = Submit::new(
-            Arc::clone(&dependencies.commands),
-            Arc::clone(&dependencies.installation),
-            Arc::clone(&dependencies.clock),
-            Arc::clone(&lane),
-            dependencies.settings.rules,
-        );
+        let metrics: Arc<Metrics> = Arc::default();
+        let submit = Submit {
+            store: Arc::clone(&dependencies.commands),
+            installation: Arc::clone(&dependencies.installation),
+            venue: Arc::clone(&dependencies.venue),
+            clock: Arc::clone(&dependencies.clock),
+            lane: Arc::clone(&lane),
+            rules: dependencies.settings.rules,
+            venue_timeout: dependencies.settings.venue_timeout,
+            metrics: Arc::clone(&metrics),
+        };
         Self {
             dependencies: Arc::new(dependencies),
             submit: Arc::new(submit),
             lane,
-            metrics: Arc::default(),
+            metrics,
         }
     }
 

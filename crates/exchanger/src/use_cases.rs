@@ -1,5 +1,6 @@
 //! What exchanger does: take commands in, and carry them out.
 
+mod ask;
 pub mod execute;
 mod operate;
 pub mod submit;

@@ -95,8 +95,9 @@ pub trait Exchanger: Send + Sync {
     /// (order id, step); a finished command publishes its result again.
     async fn submit(&self, commands: Vec<ExchangeCommand>) -> Result<Vec<Submission>, ClientError>;
 
-    /// Records what an operator established about an attempt whose outcome is not known. The step goes on from it as if the
-    /// venue had answered so: fills are booked, and the result is published. Idempotent by attempt and verdict.
+    /// Records what an operator established about an attempt whose outcome the venue does not tell when it is asked, or what
+    /// people got elsewhere for all that a refused reversal had left. The step goes on from it as if the venue had answered so:
+    /// fills are booked, and the result is published. Idempotent by attempt and verdict.
     async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError>;
 
     /// Tries [`Step::Exchange`] or [`Step::Reverse`] of an order again at once, because an operator wants so: a dead command

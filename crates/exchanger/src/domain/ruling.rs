@@ -1,6 +1,6 @@
 //! What an operator's word about an attempt does to the command's record.
 //!
-//! It stands for the venue's answer where that cannot be had, and is bounded like it:
+//! It stands for the venue's answer where that cannot be had, and only there ([`objection`]); and it is bounded like it:
 //! fills within what was ordered, of the attempt that is in doubt and of no other. What is booked was stored as the
 //! attempt's outcome first, so of an attempt without one nothing is booked, and nobody can book it once the ruling has fenced
 //! them off. It is final. Should the venue say something else one day, nothing is booked a second time: the command has
@@ -14,10 +14,10 @@ use contracts::messages::Step;
 use contracts::operators::{ReportedFill, VenueVerdict};
 use storage::commands::{Standing, State};
 
-use super::decision::{limit_of, unsold};
+use super::decision::{Rules, limit_of, unsold};
 use super::progress::{AttemptState, Progress, next_name};
 use super::totals::{Violation, check};
-use crate::ports::{ClientOrderId, Fill};
+use crate::ports::{Answer, ClientOrderId, Fill};
 
 /// A claim that nobody ever holds: an attempt of people is not sent.
 const NO_CLAIM: i64 = 0;
@@ -89,6 +89,56 @@ fn possible(command: &ExchangeCommand, progress: &Progress, fills: &[ReportedFil
 
 fn wrong(violation: &Violation) -> String {
     format!("the fills cannot be this order's: {violation}")
+}
+
+/// Whether the venue may know what a ruling says. What is left of a refused reversal it was never sent.
+#[must_use]
+pub fn is_the_venues_to_know(standing: &Standing) -> bool {
+    !is_refused_reversal(standing)
+}
+
+/// What speaks against a ruling that is possible, by what the venue answers about the attempt at this moment. Where it gives
+/// no answer the operator's evidence counts alone.
+#[must_use]
+pub fn objection(standing: &Standing, verdict: &VenueVerdict, answer: Answer, rules: &Rules) -> Option<String> {
+    let (command, progress) = match read(standing) {
+        Ok(read) => read,
+        Err(unreadable) => return Some(unreadable),
+    };
+    let what = match (answer, verdict) {
+        (Answer::Unknown { .. }, _) => return None,
+        (Answer::Open, _) => "it is still executing the order".to_owned(),
+        (Answer::Rejected { .. }, _) => "it refused the order".to_owned(),
+        (Answer::Done(fills), _) => {
+            let checked =
+                limit_of(&command, &progress).and_then(|limit| check(&fills, limit, command.asset, command.currency));
+            match (checked, verdict) {
+                (Ok(_), _) => "it executed the order".to_owned(),
+                // An answer that can never be booked: only people can end it, and not by denying it.
+                (Err(_), VenueVerdict::Executed { .. }) => return None,
+                (Err(violation), VenueVerdict::NotExecuted {}) => format!("it executed something: {violation}"),
+            }
+        }
+        (Answer::NotFound { at }, verdict) => {
+            let proof_at = progress.last().map(|last| rules.proof_of_absence(last.expires_at));
+            let proven = proof_at.is_some_and(|proof_at| proof_at <= at);
+            match (verdict, proven) {
+                (VenueVerdict::Executed { .. }, true) => "it never had the order".to_owned(),
+                (VenueVerdict::NotExecuted {}, false) => {
+                    "it does not know the order yet, and too little time has passed there to prove that it never will"
+                        .to_owned()
+                }
+                // Hidden from whoever asks, but perhaps not from its own people; or as the operator says.
+                (VenueVerdict::Executed { .. }, false) | (VenueVerdict::NotExecuted {}, true) => return None,
+            }
+        }
+    };
+    let next = if standing.record.state == State::Dead {
+        "have the step tried again"
+    } else {
+        "the step goes on by it"
+    };
+    Some(format!("the venue answers that {what}; {next}"))
 }
 
 /// A reversal that ended because the venue would not take what is left.

@@ -8,7 +8,6 @@
 //! - between that and the settlement nothing is committed and nothing needs to be: who comes next books the same transfers
 //!   under the same names without asking the venue, and the ledger answers a second booking as the first.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use async_trait::async_trait;
 use contracts::clients::{Balance, ExchangeCommand};
 use contracts::ledger::PostingOutcome;
 use contracts::messages::StepResult;
-use contracts::metrics::Stopwatch;
 use contracts::time::later;
 use contracts::{Clock, Entropy};
 use jiff::Timestamp;
@@ -24,12 +22,13 @@ use storage::commands::{Claimed, CommandStore, Fencing, Settlement};
 use thiserror::Error;
 use transport::command_worker::CommandHandler;
 
+use super::ask::bounded;
 use crate::domain::booking::book;
 use crate::domain::decision::{Claim, Lesson, Plan, Question, Rules, learn, plan};
 use crate::domain::progress::{Progress, step_of};
 use crate::domain::totals::Violation;
-use crate::metrics::{Calls, Metrics};
-use crate::ports::{Answer, Venue};
+use crate::metrics::Metrics;
+use crate::ports::Venue;
 
 /// The use case; the worker calls it with claimed commands.
 pub struct Execute {
@@ -114,11 +113,13 @@ impl Execute {
                     continue;
                 }
                 Plan::Place(order) => {
-                    let answer = self.bounded(self.venue.place(&order), &self.metrics.place).await;
+                    let placed = self.venue.place(&order);
+                    let answer = bounded(self.venue_timeout, placed, &self.metrics.place).await;
                     (Question::Placed, answer)
                 }
                 Plan::Find(id) => {
-                    let answer = self.bounded(self.venue.find(&id), &self.metrics.find).await;
+                    let found = self.venue.find(&id);
+                    let answer = bounded(self.venue_timeout, found, &self.metrics.find).await;
                     (Question::Asked, answer)
                 }
                 Plan::Book => {
@@ -213,18 +214,6 @@ impl Execute {
             Ok(Fencing::Fenced) => Err("the command is in other hands".to_owned()),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    /// A venue that keeps us waiting has not answered; what it did all the same is found by asking.
-    async fn bounded(&self, answer: impl Future<Output = Answer>, calls: &Calls) -> Answer {
-        let asked = Stopwatch::start();
-        let waited = tokio::time::timeout(self.venue_timeout, answer).await;
-        let answer = waited.unwrap_or_else(|_| Answer::Unknown {
-            reason: "it took too long".to_owned(),
-        });
-        calls.took.record_time(asked.elapsed());
-        calls.count(&answer);
-        answer
     }
 
     fn after(&self, pause: Duration) -> Timestamp {

@@ -1,4 +1,6 @@
 //! What operators do to a command: say what became of an attempt, have a step tried again, look.
+//!
+//! What it keeps true: a word about an attempt counts only where the venue, asked at that moment, says nothing against it.
 
 use contracts::clients::ClientError;
 use contracts::messages::Step;
@@ -6,9 +8,11 @@ use contracts::operators::{Instruction, Retried, RulingOutcome, StepView, VenueR
 use contracts::{Clock, OrderId};
 use storage::commands::{Amendment, CommandKey, CommandStore, Intervention, Standing, State};
 
+use super::ask::bounded;
+use super::submit::Submit;
 use crate::domain::progress::Progress;
-use crate::domain::ruling::{attempt_of, forgiven, rule as ruled};
-use crate::ports::ClientOrderId;
+use crate::domain::ruling::{attempt_of, forgiven, is_the_venues_to_know, objection, rule as ruled};
+use crate::ports::{Answer, ClientOrderId};
 
 /// The most fills of a ruling; a venue's answer has no more either.
 const MAX_FILLS: usize = 1_000;
@@ -16,11 +20,7 @@ const MAX_FILLS: usize = 1_000;
 const MAX_VENUE_REFERENCE: usize = 128;
 
 /// Records what became of an attempt; see [`contracts::clients::Exchanger::rule`].
-pub(super) async fn rule(
-    store: &dyn CommandStore,
-    clock: &dyn Clock,
-    ruling: VenueRuling,
-) -> Result<RulingOutcome, ClientError> {
+pub(super) async fn rule(exchanger: &Submit, ruling: VenueRuling) -> Result<RulingOutcome, ClientError> {
     let VenueRuling {
         order_id,
         attempt,
@@ -37,19 +37,51 @@ pub(super) async fn rule(
     if let Some(flaw) = flaw(&verdict) {
         return Ok(invalid(flaw.to_owned()));
     }
+    let key = key(order_id, attempt.step);
+    let Some(seen) = exchanger.store.standing(key).await? else {
+        return Ok(RulingOutcome::Unknown);
+    };
+    let possible = ruled(&seen, attempt, &verdict).map(drop);
+    // What is refused anyway, or was said before, needs no question: the store knows the answer.
+    if possible.is_ok()
+        && is_the_venues_to_know(&seen)
+        && let Some(detail) = objection_of_the_venue(exchanger, &seen, attempt, &verdict).await
+    {
+        return Ok(RulingOutcome::Contradicted { detail });
+    }
     let content = encode(&verdict)?;
     let intervention = Intervention {
-        key: CommandKey {
-            order_id,
-            step: attempt.step,
-        },
+        key,
         verb: "resolve",
         once: Some((format!("resolve:{attempt}"), content)),
         instruction,
-        decide: Box::new(move |standing| amend(ruled(standing, attempt, &verdict))),
+        decide: Box::new(move |standing| match possible {
+            Err(detail) => Amendment::Refuse { detail },
+            Ok(()) if standing.record == seen.record => amend(ruled(standing, attempt, &verdict)),
+            // What was asked about is not what it is about any more.
+            Ok(()) => Amendment::Refuse {
+                detail: "the step has moved on at this moment; look at it again".to_owned(),
+            },
+        }),
     };
-    let amended = store.intervene(clock.now(), intervention).await?;
+    let amended = exchanger.store.intervene(exchanger.clock.now(), intervention).await?;
     Ok(amended.into_ruling_outcome())
+}
+
+/// What the venue itself says against the ruling. It is asked before anything is stored: an answer that comes later, to a
+/// worker that asks at the same time, is fenced off.
+async fn objection_of_the_venue(
+    exchanger: &Submit,
+    standing: &Standing,
+    attempt: ClientOrderId,
+    verdict: &VenueVerdict,
+) -> Option<String> {
+    let found = exchanger.venue.find(&attempt);
+    let answer = bounded(exchanger.venue_timeout, found, &exchanger.metrics.find).await;
+    if let Answer::Unknown { reason } = &answer {
+        tracing::warn!(%attempt, reason, "what became of an order at the venue rests on an operator's word alone");
+    }
+    objection(standing, verdict, answer, &exchanger.rules)
 }
 
 /// Has a step tried again at once; see [`contracts::clients::Exchanger::retry`].

@@ -5,6 +5,7 @@
 //! accepted only for a trade that this service itself has booked, and for exactly what that filled.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::clients::{ClientError, ExchangeCommand, Exchanger, MAX_COMMANDS, Side, Submission};
@@ -20,7 +21,8 @@ use transport::command_worker::{Lane, accept};
 use super::operate;
 use crate::domain::decision::Rules;
 use crate::domain::progress::{Progress, step_of};
-use crate::ports::Installation;
+use crate::metrics::Metrics;
+use crate::ports::{Installation, Venue};
 
 /// Why a command makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -49,32 +51,25 @@ enum Invalid {
 
 /// The use case; also the port that other services of this process call.
 pub struct Submit {
-    store: Arc<dyn CommandStore>,
-    installation: Arc<dyn Installation>,
-    clock: Arc<dyn Clock>,
-    lane: Arc<OnceLock<Lane>>,
-    rules: Rules,
+    /// Where commands are stored.
+    pub store: Arc<dyn CommandStore>,
+    /// Whose names their orders have.
+    pub installation: Arc<dyn Installation>,
+    /// The venue, asked before an operator's word counts.
+    pub venue: Arc<dyn Venue>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to this process's worker, once there is one.
+    pub lane: Arc<OnceLock<Lane>>,
+    /// The knobs of the decision.
+    pub rules: Rules,
+    /// How long an answer of the venue is waited for; then it is unknown.
+    pub venue_timeout: Duration,
+    /// Where its calls are counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Submit {
-    /// Stores in `store`, with names of `installation`; hands over by `lane` once there is one.
-    #[must_use]
-    pub fn new(
-        store: Arc<dyn CommandStore>,
-        installation: Arc<dyn Installation>,
-        clock: Arc<dyn Clock>,
-        lane: Arc<OnceLock<Lane>>,
-        rules: Rules,
-    ) -> Self {
-        Self {
-            store,
-            installation,
-            clock,
-            lane,
-            rules,
-        }
-    }
-
     /// The command as it is stored. `Ok(Err(…))` for one that makes no sense.
     async fn prepare(&self, command: &ExchangeCommand) -> Result<Result<NewCommand, Invalid>, StoreError> {
         let owed = match check(command) {
@@ -137,7 +132,7 @@ impl Exchanger for Submit {
     }
 
     async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError> {
-        operate::rule(&*self.store, &*self.clock, ruling).await
+        operate::rule(self, ruling).await
     }
 
     async fn retry(&self, order: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError> {

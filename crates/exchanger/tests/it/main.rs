@@ -15,6 +15,7 @@ mod fate;
 mod manners;
 mod market;
 mod model;
+mod objections;
 mod paths;
 mod reversals;
 mod rulings;

@@ -110,7 +110,8 @@ fn resolve() -> Command {
         .long_about(
             "Records what became of an attempt at the venue or on the chain, when it cannot be had from there and you know it \
              from elsewhere. The order then goes on by itself. What is recorded is final: say it only with evidence in \
-             hand. `cambist ops saga` names the attempt.\n\n\
+             hand; a venue or a chain that answers is asked first, and believed. `cambist ops saga` names the attempt. Of a \
+             reversal that the venue has refused, `executed` says what was got elsewhere for all that is left.\n\n\
              Examples\n  \
              cambist ops resolve 7 executed --attempt cambist-5eed0001-7-exchange-1 \\\n      \
              --fill 3@10 --venue-reference 99812 --evidence \"statement of 22 Nov, line 4\"\n  \
