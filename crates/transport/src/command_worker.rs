@@ -51,6 +51,12 @@ pub trait CommandHandler: Send + Sync {
     /// before (in the progress, by `accept` or `checkpoint`). May be called again for the same command at any time
     /// later, by another process as well. When the lease ends the call is dropped where it stands, as by a crash.
     async fn handle(&self, claimed: Claimed) -> Settlement;
+
+    /// The service's own record of a command that was claimed and is handed back without having been begun, if that should
+    /// be another than the stored one.
+    fn hand_back(&self, _claimed: &Claimed) -> Option<String> {
+        None
+    }
 }
 
 /// How commands of this process's API reach this process's worker without a detour. Clones share it.
@@ -274,7 +280,8 @@ impl CommandWorker {
         self.store.claim_due(now, limit).await
     }
 
-    /// Makes commands that nobody began due at once, for the next worker. They are fresh: a grant is a first claim.
+    /// Makes commands that nobody began due at once, for the next worker. A stop must cost them nothing: the handler says
+    /// what the next claim has to know of this one.
     async fn hand_back(&self, mut granted: mpsc::Receiver<Claimed>, settled: &mpsc::Sender<Settled>) {
         granted.close();
         // Ends when those who had reserved a place have used it.
@@ -283,7 +290,7 @@ impl CommandWorker {
                 until: self.clock.now(),
                 reason: "handed back by a worker that ended".to_owned(),
                 answer_missing: false,
-                progress: None,
+                progress: self.handler.hand_back(&claimed),
             };
             let _ = settled.send((claimed.key, claimed.epoch, settlement)).await;
         }

@@ -156,6 +156,15 @@ impl Progress {
         if sells_on { record.forgiving() } else { record }
     }
 
+    /// The record of a command that was claimed and never begun: what that claim alone might have sent was not sent, so the
+    /// next one may send it. `None` where the claim might have sent nothing.
+    #[must_use]
+    pub fn handed_back(self, epoch: i64) -> Option<Self> {
+        let last = self.last()?;
+        let unsent = last.state == AttemptState::Pending && last.sendable_in == epoch;
+        unsent.then(|| self.with_last(|last| last.sendable_in = epoch.saturating_add(1)))
+    }
+
     /// Whether the record belongs to this command and is complete.
     #[must_use]
     pub fn is_of(&self, order_id: OrderId, step: Step) -> bool {

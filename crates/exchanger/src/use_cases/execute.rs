@@ -75,6 +75,12 @@ impl CommandHandler for Execute {
         tracing::error!(order = %key.order_id, step = %key.step, error, "a command cannot be carried on with; look at it");
         Settlement::Dead { error }
     }
+
+    /// Its order was not sent, so the next claim may send it and need not prove first that it was not.
+    fn hand_back(&self, claimed: &Claimed) -> Option<String> {
+        let (_, progress) = read(claimed).ok()?;
+        encode(&progress.handed_back(claimed.epoch)?)
+    }
 }
 
 fn read(claimed: &Claimed) -> Result<(ExchangeCommand, Progress), Unreadable> {

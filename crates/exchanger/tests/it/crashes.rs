@@ -1,4 +1,4 @@
-//! Death at every point, and workers that come back from the dead: one execution, one booking, one end.
+//! Death and stops at every point, and workers that come back from the dead: one execution, one booking, one end.
 
 use std::time::Duration;
 
@@ -34,6 +34,46 @@ async fn death_before_the_order_is_sent_costs_time_only() {
     assert_bought_once(&scene).await;
     // Nobody could know that it had not been sent, so that attempt had to be given up for the next one.
     assert_eq!(scene.executions().await[0].client_order_id.attempt, 2);
+}
+
+/// As a worker does that is stopped.
+async fn hand_back(scene: &Scene, claimed: &Claimed) {
+    let settlement = Settlement::Postponed {
+        until: scene.clock.now(),
+        reason: "stopped".to_owned(),
+        answer_missing: false,
+        progress: scene.service.handler().hand_back(claimed),
+    };
+    let settled = scene.settle(exchange(1), claimed.epoch, settlement).await;
+    assert_eq!(settled, Fencing::Written);
+}
+
+#[tokio::test]
+async fn stops_before_the_order_is_sent_cost_it_neither_time_nor_an_attempt() {
+    let scene = Scene::new();
+    scene.order(buy(1, "30")).await;
+    for _ in 0..3 {
+        hand_back(&scene, &scene.claim(exchange(1)).await).await;
+    }
+    let settlement = scene.work(exchange(1)).await;
+    assert!(matches!(settlement, Settlement::Finished { .. }), "{settlement:?}");
+    assert_eq!(scene.executions().await[0].client_order_id.attempt, 1);
+    assert_bought_once(&scene).await;
+}
+
+#[tokio::test]
+async fn an_order_that_may_have_been_sent_is_asked_for_after_a_stop_and_not_sent_again() {
+    let scene = Scene::new();
+    let conduct = Conduct::ExecuteThenTimeOut;
+    scene.manners.set(order(1), Step::Exchange, 1, conduct);
+    scene.order(buy(1, "30")).await;
+    // One worker dies after it sent the order; the next one is stopped before it begins.
+    drop(scene.handle(scene.claim(exchange(1)).await).await);
+    scene.clock.advance(TIMES.lease);
+    let claimed = scene.claim(exchange(1)).await;
+    assert_eq!(scene.service.handler().hand_back(&claimed), None);
+    hand_back(&scene, &claimed).await;
+    assert_bought_once(&scene).await;
 }
 
 #[tokio::test]

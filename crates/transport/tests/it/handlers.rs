@@ -27,6 +27,10 @@ impl CommandHandler for Scripted {
         self.begun.send(claimed.clone()).await.unwrap();
         (self.script)(claimed).await
     }
+
+    fn hand_back(&self, claimed: &Claimed) -> Option<String> {
+        Some(format!("{}, not begun", claimed.progress))
+    }
 }
 
 /// A handler that does what `script` says, and what it began.

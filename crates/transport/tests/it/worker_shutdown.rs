@@ -67,6 +67,8 @@ async fn a_worker_that_is_stopped_hands_back_what_it_has_not_begun() {
     assert_eq!(begun.rest(), 0);
     // At once, not when the leases of the dead are over.
     let next = given.commands.claim_due(given.clock.now(), 10).await.unwrap();
+    let told = |claimed: &storage::commands::Claimed| claimed.progress == "attempt 1, not begun";
+    assert!(next.iter().all(told), "the next worker knows: {next:?}");
     let next: Vec<_> = next.into_iter().map(|claimed| (claimed.key, claimed.epoch)).collect();
     assert_eq!(next, [(key(2), 2), (key(3), 2)]);
 }
