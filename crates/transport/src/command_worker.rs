@@ -146,7 +146,7 @@ impl CommandWorker {
             Arc::clone(&self.metrics),
         ));
         let mut under_way = JoinSet::new();
-        let mut steps = Steps::new(self.clock.now());
+        let mut steps = Steps::default();
         let mut sweep_at = tokio::time::Instant::now();
         let (mut lane_open, mut queue_open) = (true, true);
         loop {

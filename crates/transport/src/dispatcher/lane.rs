@@ -30,7 +30,7 @@ const MAX_SWEEP: usize = 1_000;
 const SWEEP_LEASE: Duration = Duration::from_secs(10);
 /// The first pause after a failed delivery; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
+/// The longest pause. Nothing here is put off for longer, a sweep's lease and a hand-over included.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) struct Lane {
@@ -110,7 +110,7 @@ impl Lane {
 
     /// Looks for rows that got lost on the way, or whose pause is over: at start and now and again until `stop`.
     pub(super) async fn sweep(self: Arc<Self>, outbox: Arc<dyn OutboxStore>, every: Duration, stop: CancellationToken) {
-        let mut steps = Steps::new(self.clock.now());
+        let mut steps = Steps::default();
         loop {
             let more = match self.take_due(outbox.as_ref(), &mut steps, &stop).await {
                 Ok(more) => more,
@@ -139,7 +139,14 @@ impl Lane {
         stop: &CancellationToken,
     ) -> Result<bool, storage::StoreError> {
         let now = self.clock.now();
-        steps.watch(now, outbox.bring_forward(now, self.destination)).await?;
+        // Before the first look another dispatcher may have put a row off, and be at it; only what is put off for longer
+        // than anybody does it was put off by another clock.
+        let latest = if steps.is_first() {
+            later(now, LONGEST_PAUSE)
+        } else {
+            now
+        };
+        steps.watch(now, outbox.bring_forward(latest, self.destination)).await?;
         let rows = outbox.claim_due(now, self.destination, MAX_SWEEP, SWEEP_LEASE).await?;
         let full = rows.len() == MAX_SWEEP;
         let mut found = false;

@@ -21,22 +21,26 @@ use crate::given::{Given, SWEEP_EVERY, TO_BALANCE, TO_WALLET, a_fresh_store, ent
 use crate::watched::Watched;
 
 /// A dispatcher that runs.
-struct Running {
-    outbox: Arc<Watched>,
+pub(crate) struct Running {
+    pub(crate) outbox: Arc<Watched>,
     stop: CancellationToken,
     task: JoinHandle<()>,
     metrics: DispatcherMetrics,
 }
 
 impl Running {
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         soon(self.task).await.unwrap();
     }
 }
 
 impl Given {
-    fn dispatch(&self, rows: OutboxRows, couriers: impl Into<BTreeMap<Destination, Arc<dyn Courier>>>) -> Running {
+    pub(crate) fn dispatch(
+        &self,
+        rows: OutboxRows,
+        couriers: impl Into<BTreeMap<Destination, Arc<dyn Courier>>>,
+    ) -> Running {
         let outbox = Arc::new(Watched::new(self.outbox.clone()));
         let couriers = couriers.into();
         let metrics = DispatcherMetrics::new(couriers.keys().copied());

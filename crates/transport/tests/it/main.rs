@@ -11,3 +11,4 @@ mod local;
 mod queue_courier;
 mod watched;
 mod worker_shutdown;
+mod wrong_clocks;
