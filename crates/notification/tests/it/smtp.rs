@@ -126,18 +126,24 @@ async fn a_mail_that_is_refused_ends_as_failed_and_holds_nobody_else_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_relay_for_us_is_tried_again_until_an_operator_has_mended_it() {
-    let answers = json!({"answers": {"ada@example.com": ["550 5.7.1 relaying denied", "250"]}});
-    let mut server = MailServer::start(answers).await;
-    let given = through(&server);
-    given.submit(vec![command(7)]).await;
-    one_round(&given, 7).await.unwrap();
-    assert_eq!(given.record(7).await.unwrap().state, State::Open);
-    given.clock.advance(Duration::from_secs(60));
-    one_round(&given, 7).await.unwrap();
-    assert_eq!(given.record(7).await.unwrap().state, State::Done);
-    assert_eq!(server.taken().await.receivers, ["ada@example.com"]);
-    assert!(server.end().await.is_empty());
+async fn what_is_refused_by_policy_is_tried_again_until_an_operator_has_mended_it() {
+    let refusals = [
+        "550 5.7.1 relaying denied",
+        "begin 554 5.7.1 not before your address has a name",
+        "data 550 5.7.26 unauthenticated: neither SPF nor DKIM passes",
+    ];
+    for refusal in refusals {
+        let mut server = MailServer::start(json!({"answers": {"ada@example.com": [refusal, "250"]}})).await;
+        let given = through(&server);
+        given.submit(vec![command(7)]).await;
+        one_round(&given, 7).await.unwrap();
+        assert_eq!(given.record(7).await.unwrap().state, State::Open, "{refusal}");
+        given.clock.advance(Duration::from_secs(60));
+        one_round(&given, 7).await.unwrap();
+        assert_eq!(given.record(7).await.unwrap().state, State::Done, "{refusal}");
+        assert_eq!(server.taken().await.receivers, ["ada@example.com"]);
+        assert!(server.end().await.is_empty());
+    }
 }
 
 #[tokio::test]

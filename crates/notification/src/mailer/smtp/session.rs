@@ -130,10 +130,7 @@ impl Session {
             other @ (Offer::Accepted | Offer::Later(_) | Offer::Broken(_)) => other,
         })?;
         let rcpt = Rcpt::new(receiver.clone(), Vec::new());
-        self.0.command(rcpt).await.map_err(|error| match refusal(&error) {
-            Offer::Refused(reason) if is_policy(&reason) => Offer::Later(reason),
-            other @ (Offer::Refused(_) | Offer::Accepted | Offer::Later(_) | Offer::Broken(_)) => other,
-        })?;
+        self.0.command(rcpt).await.map_err(|error| refusal(&error))?;
         let answer = self.0.command(Data).await.map_err(|error| refusal(&error))?;
         Ok(if answer.has_code(GO_AHEAD) {
             Offer::Accepted
@@ -170,19 +167,20 @@ impl Session {
     }
 }
 
-/// What an error means for the mail that is on offer.
+/// What an error means for the mail that is on offer, or was just handed over.
 fn refusal(error: &Error) -> Offer {
     let reason = told(error);
+    let is_ours = |code| LOGIN_TROUBLE.contains(&code) || is_policy(&reason);
     match error.status().map(u16::from) {
         None | Some(CLOSING) => Offer::Broken(reason),
-        Some(code) if error.is_permanent() && !LOGIN_TROUBLE.contains(&code) => Offer::Refused(reason),
+        Some(code) if error.is_permanent() && !is_ours(code) => Offer::Refused(reason),
         Some(_) => Offer::Later(reason),
     }
 }
 
-/// Whether an enhanced status is of "security or policy" (RFC 3463, section 3.8), as in "5.7.1 relaying denied": at a
-/// receiver that is about us and what we may send, which an operator can mend, and not about whether there is such a
-/// receiver.
+/// Whether an enhanced status is of "security or policy" (RFC 3463, section 3.8), as in "5.7.1 relaying denied" at the
+/// receiver, or "5.7.26 unauthenticated sender" (RFC 7372) once the message is read: that is about us, what we may send
+/// and who vouches for it, which an operator can mend, and not about this mail or whether there is such a receiver.
 fn is_policy(reason: &str) -> bool {
     let detail = |word: &str| word.strip_prefix("5.7.").map(str::to_owned);
     reason

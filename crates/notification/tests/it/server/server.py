@@ -6,6 +6,7 @@ Told by one argument, a JSON object, all of it optional:
   login          [user, password]: no mail without it
   answers        {receiver: [what it answers, one after the other, the last for good]}, each
                    "451 …", "550 …"   to RCPT
+                   "begin 550 …"      to DATA, before the message
                    "data 451 …"       to the message, which is not taken
                    "drop"             nothing: it takes the message and closes the connection
                    "hold"             nothing: it takes the message and leaves the connection open
@@ -66,6 +67,15 @@ class Handler:
         return "250 OK"
 
 
+class Server(SMTP):
+    async def smtp_DATA(self, arg):
+        receiver = self.envelope.rcpt_tos[0]
+        if self.event_handler.answer(receiver).startswith("begin "):
+            await self.push(self.event_handler.next_answer(receiver).removeprefix("begin "))
+        else:
+            await super().smtp_DATA(arg)
+
+
 async def main(told):
     context = None
     if "tls" in told:
@@ -82,7 +92,7 @@ async def main(told):
 
     def connected():
         handler.sessions += 1
-        server = SMTP(
+        server = Server(
             handler,
             hostname="mail.example.com",
             tls_context=context if starttls else None,
