@@ -67,6 +67,8 @@ pub enum Placement<T, Id> {
     KeyReused,
     /// The user has another one of this reference. Nothing changed.
     ReferenceTaken(Id),
+    /// The user is frozen. Nothing changed, and nothing is said of what was there before.
+    Frozen,
 }
 
 /// Said of an item that is undecided, before its command leaves the store: whoever waits for the decision registers now,
@@ -148,6 +150,8 @@ impl StateFilter {
 pub trait OrderStore: Send + Sync {
     /// Stores orders that are new, each with its log's first entry and the command of its hold, to be issued again
     /// from `due` on. Idempotent by (user, key): the same request finds the order it stored, whatever became of it.
+    /// Those of frozen users are refused in the transaction that would store them: none comes after a freeze that was
+    /// answered, however long it had waited.
     async fn create_orders(
         &self,
         now: Timestamp,
@@ -232,7 +236,7 @@ pub struct DeadLetter {
 #[async_trait]
 pub trait DepositStore: Send + Sync {
     /// Stores deposits that are new, each with the command of its booking, to be issued again from `due` on.
-    /// Idempotent by (user, key).
+    /// Idempotent by (user, key). Those of frozen users are refused as their orders are, unless an operator books them.
     async fn create_deposits(
         &self,
         now: Timestamp,
@@ -277,7 +281,7 @@ pub enum Frozen {
 /// Who is frozen. Every change is recorded as an act, with who wanted it and why.
 #[async_trait]
 pub trait FreezeStore: Send + Sync {
-    /// Freezes a user: whoever asks after the answer is told so.
+    /// Freezes a user: whoever asks after the answer is told so, and nothing is stored for them any more.
     async fn freeze(&self, now: Timestamp, user: UserId, instruction: Instruction) -> Result<Frozen, StoreError>;
 
     /// Lifts a freeze. Whether there was one.

@@ -55,10 +55,6 @@ pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Dep
     if !wallet.has_wallet(request.user_id).await? {
         return Err(DepositError::NoWallet);
     }
-    // Asked again as late as can be: a body may take its time after the first look.
-    if request.instruction.is_none() && wallet.ports.freezes.is_frozen(request.user_id).await? {
-        return Err(DepositError::Frozen);
-    }
     let reference = request.reference.unwrap_or_else(|| wallet.ports.entropy.next_id());
     let new = NewDeposit {
         user_id: request.user_id,
@@ -77,6 +73,7 @@ pub(crate) async fn deposit(wallet: &Wallet, request: MakeDeposit) -> Result<Dep
     let (mut deposit, replayed) = match placements.into_iter().next() {
         Some(Placement::Created(deposit)) => (deposit, false),
         Some(Placement::Replayed(deposit)) => (deposit, true),
+        Some(Placement::Frozen) => return Err(DepositError::Frozen),
         Some(Placement::KeyReused) => return Err(DepositError::KeyReused),
         Some(Placement::ReferenceTaken(id)) => return Err(DepositError::ReferenceTaken(id)),
         None => return Err(StoreError::Unavailable("the store did not answer for the deposit".to_owned()).into()),

@@ -63,10 +63,6 @@ pub(crate) async fn place_order(
     if !wallet.has_wallet(request.user_id).await? {
         return Err(PlaceOrderError::NoWallet);
     }
-    // Asked again as late as can be: a body may take its time after the first look.
-    if wallet.ports.freezes.is_frozen(request.user_id).await? {
-        return Err(PlaceOrderError::Frozen);
-    }
     let PlaceOrder {
         user_id,
         terms,
@@ -100,6 +96,7 @@ pub(crate) async fn place_order(
             (order, false)
         }
         Some(Placement::Replayed(order)) => (order, true),
+        Some(Placement::Frozen) => return Err(PlaceOrderError::Frozen),
         Some(Placement::KeyReused) => return Err(PlaceOrderError::KeyReused),
         Some(Placement::ReferenceTaken(id)) => return Err(PlaceOrderError::ReferenceTaken(id)),
         None => return Err(StoreError::Unavailable("the store did not answer for the order".to_owned()).into()),

@@ -1,6 +1,7 @@
 //! What every adapter of the wallet's store must do, written against the ports. Each database runs all of it.
 
 pub(crate) mod deposits;
+pub(crate) mod freezes;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,18 +13,18 @@ use contracts::time::later;
 use jiff::Timestamp;
 use wallet::domain::{Fact, OrderState, Stage, Why, replay};
 use wallet::ports::{
-    Advanced, Announce, DeadLetter, DepositStore, Idempotency, NewOrder, OrderStore, Placement, SagaFilter,
-    StateFilter, Undecided,
+    Advanced, Announce, DeadLetter, DepositStore, FreezeStore, Idempotency, NewOrder, OrderStore, Placement,
+    SagaFilter, StateFilter, Undecided,
 };
 
 use crate::samples::*;
 
-/// A store under test: the two ports, and the destinations of what left their outbox since it was
-/// asked last.
+/// A store under test: its ports, and the destinations of what left their outbox since it was asked last.
 #[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) orders: Arc<dyn OrderStore>,
     pub(crate) deposits: Arc<dyn DepositStore>,
+    pub(crate) freezes: Arc<dyn FreezeStore>,
     pub(crate) sent: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
@@ -113,7 +114,10 @@ pub(crate) async fn ids_ascend_in_the_order_of_creation(subject: Subject) {
         .iter()
         .map(|placement| match placement {
             Placement::Created(order) => order.id.get(),
-            other @ (Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_)) => {
+            other @ (Placement::Replayed(_)
+            | Placement::KeyReused
+            | Placement::ReferenceTaken(_)
+            | Placement::Frozen) => {
                 panic!("a new order, not {other:?}")
             }
         })
@@ -335,7 +339,10 @@ pub(crate) async fn a_claim_is_bounded_and_takes_the_longest_due_first(subject: 
             .unwrap();
         match &placements[0] {
             Placement::Created(order) => placed.push(order.id),
-            other @ (Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_)) => {
+            other @ (Placement::Replayed(_)
+            | Placement::KeyReused
+            | Placement::ReferenceTaken(_)
+            | Placement::Frozen) => {
                 panic!("{other:?}")
             }
         }

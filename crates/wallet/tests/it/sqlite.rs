@@ -55,7 +55,8 @@ fn subject() -> (TempDir, Subject) {
     let store = Arc::new(SqliteWallet::new(database, outbox));
     let subject = Subject {
         orders: Arc::clone(&store) as _,
-        deposits: store,
+        deposits: Arc::clone(&store) as _,
+        freezes: store,
         sent: Arc::new(move || {
             let mut rows = rows.lock().unwrap();
             std::iter::from_fn(|| rows.try_recv().ok())
@@ -95,6 +96,10 @@ conforms! { crate::conformance:
     a_log_is_read_on_from_any_entry,
     an_operator_finds_open_orders_by_state_and_age,
     dead_letters_are_taken,
+}
+
+conforms! { crate::conformance::freezes:
+    nothing_is_stored_for_a_user_after_their_freeze_but_what_an_operator_books,
 }
 
 conforms! { crate::conformance::deposits:

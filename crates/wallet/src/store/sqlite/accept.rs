@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use storage::sqlite::{AmountBlob, SqliteOutbox, Tx, micros};
 
+use super::freezes::IS_FROZEN;
 use super::moves::{Log, put_commands};
 use super::rows::{self, order_columns};
 use crate::domain::{Effect, Event, Fact, Order, OrderState, Saga, command};
@@ -70,7 +71,9 @@ fn undecided_in(placement: &Placed, index: usize) -> Option<Undecided<OrderId>> 
     let (id, new) = match placement {
         Placement::Created(order) => (order.id, true),
         Placement::Replayed(order) if order.saga.state == OrderState::Created => (order.id, false),
-        Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_) => return None,
+        Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_) | Placement::Frozen => {
+            return None;
+        }
     };
     Some(Undecided { index, id, new })
 }
@@ -78,6 +81,7 @@ fn undecided_in(placement: &Placed, index: usize) -> Option<Undecided<OrderId>> 
 /// The orders as rows, with their logs. Its statements are looked up once for a batch.
 struct Table<'a> {
     connection: &'a Connection,
+    is_frozen: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     log: Log<'a>,
 }
@@ -86,12 +90,16 @@ impl<'a> Table<'a> {
     fn prepare(connection: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             connection,
+            is_frozen: connection.prepare_cached(IS_FROZEN)?,
             insert: connection.prepare_cached(INSERT)?,
             log: Log::prepare(connection)?,
         })
     }
 
     fn place(&mut self, call: &Call, new: &NewOrder) -> rusqlite::Result<Placed> {
+        if self.is_frozen.exists([new.user_id.get()])? {
+            return Ok(Placement::Frozen);
+        }
         match self.known(new)? {
             Some(known) => Ok(known),
             None => self.insert(call, new),

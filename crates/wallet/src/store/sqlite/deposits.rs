@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension as _, params};
 use storage::StoreError;
 use storage::sqlite::{AmountBlob, Tx, micros};
 
+use super::freezes::IS_FROZEN;
 use super::orders::{again, to_u64};
 use super::rows::{self, deposit_columns};
 use super::{SqliteWallet, collect_readable, encoding, limit_of};
@@ -62,7 +63,10 @@ impl DepositStore for SqliteWallet {
                     Placement::Replayed(deposit) if deposit.status == DepositStatus::Pending => {
                         Some((deposit.id, false))
                     }
-                    Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_) => None,
+                    Placement::Replayed(_)
+                    | Placement::KeyReused
+                    | Placement::ReferenceTaken(_)
+                    | Placement::Frozen => None,
                 };
                 if let Some((id, new)) = undecided {
                     announce(Undecided { index, id, new });
@@ -118,40 +122,13 @@ impl SqliteWallet {
         due: Timestamp,
         new: NewDeposit,
     ) -> rusqlite::Result<Placement<Deposit, DepositId>> {
-        let user = new.user_id.get();
-        if let Some(known) = &new.idempotency {
-            let found: Option<(Deposit, [u8; 32])> = tx
-                .prepare_cached(BY_KEY)?
-                .query_row(params![user, known.key], |row| {
-                    Ok((rows::deposit(row)?, row.get("fingerprint")?))
-                })
-                .optional()?;
-            if let Some((deposit, fingerprint)) = found {
-                return Ok(if fingerprint == known.fingerprint {
-                    Placement::Replayed(deposit)
-                } else {
-                    Placement::KeyReused
-                });
-            }
-        }
-        let taken = tx
-            .prepare_cached(BY_REFERENCE)?
-            .query_row(params![user, new.reference], rows::deposit)
-            .optional()?;
-        if let Some(other) = taken {
-            // An operator has no key: the payment's reference is its name, and a repetition says the same of it. Users
-            // choose references as well: what one of them made is not the payment that an operator saw.
-            let same = new.instruction.is_some() && other.amount == new.amount;
-            return Ok(if same && self.is_by_operator(tx, other.id)? {
-                Placement::Replayed(other)
-            } else {
-                Placement::ReferenceTaken(other.id)
-            });
+        if let Some(refused_or_known) = self.before_it(tx, &new)? {
+            return Ok(refused_or_known);
         }
         let key = new.idempotency.as_ref();
         let status = DepositStatus::Pending;
         tx.prepare_cached(INSERT)?.execute(params![
-            user,
+            new.user_id.get(),
             new.amount.asset().code(),
             AmountBlob(new.amount.units()),
             new.reference,
@@ -181,6 +158,44 @@ impl SqliteWallet {
         let payload = command.to_json().map_err(encoding)?;
         self.outbox.put(tx, now, command.destination(), payload)?;
         Ok(Placement::Created(deposit))
+    }
+
+    /// What a freeze, or an earlier deposit, makes of this one.
+    fn before_it(&self, tx: &Tx<'_>, new: &NewDeposit) -> rusqlite::Result<Option<Placement<Deposit, DepositId>>> {
+        let user = new.user_id.get();
+        if new.instruction.is_none() && tx.prepare_cached(IS_FROZEN)?.exists([user])? {
+            return Ok(Some(Placement::Frozen));
+        }
+        if let Some(known) = &new.idempotency {
+            let found: Option<(Deposit, [u8; 32])> = tx
+                .prepare_cached(BY_KEY)?
+                .query_row(params![user, known.key], |row| {
+                    Ok((rows::deposit(row)?, row.get("fingerprint")?))
+                })
+                .optional()?;
+            if let Some((deposit, fingerprint)) = found {
+                return Ok(Some(if fingerprint == known.fingerprint {
+                    Placement::Replayed(deposit)
+                } else {
+                    Placement::KeyReused
+                }));
+            }
+        }
+        let taken = tx
+            .prepare_cached(BY_REFERENCE)?
+            .query_row(params![user, new.reference], rows::deposit)
+            .optional()?;
+        let Some(other) = taken else {
+            return Ok(None);
+        };
+        // An operator has no key: the payment's reference is its name, and a repetition says the same of it. Users
+        // choose references as well: what one of them made is not the payment that an operator saw.
+        let same = new.instruction.is_some() && other.amount == new.amount;
+        Ok(Some(if same && self.is_by_operator(tx, other.id)? {
+            Placement::Replayed(other)
+        } else {
+            Placement::ReferenceTaken(other.id)
+        }))
     }
 
     /// Its act was stored in its transaction, and acts stay.

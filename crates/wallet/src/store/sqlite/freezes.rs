@@ -3,6 +3,9 @@
 //! Every request of a user asks whether they are frozen. A database of SQLite belongs to one process, which keeps the
 //! frozen ones in memory, read once and changed with each commit: so the question costs nothing on the path of an order.
 //! An adapter whose database is shared reads the row by its key instead.
+//!
+//! What users want stored is asked about once more, in its own transaction and by the row ([`IS_FROZEN`]): it may have
+//! waited for the writer behind the freeze, and the memory knows of that only after its commit.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,6 +28,8 @@ const DELETE: &str = "DELETE FROM wallet_freezes WHERE user_id = ?1";
 const ONE: &str = "SELECT user_id, operator, reason, since FROM wallet_freezes WHERE user_id = ?1";
 const LIST: &str = "SELECT user_id, operator, reason, since FROM wallet_freezes WHERE user_id > ?1
     ORDER BY user_id LIMIT ?2";
+/// Whether a user is frozen by what was written until now, be it committed or not.
+pub(super) const IS_FROZEN: &str = "SELECT 1 FROM wallet_freezes WHERE user_id = ?1";
 const ALL: &str = "SELECT user_id FROM wallet_freezes";
 
 type Users = Arc<RwLock<HashSet<UserId>>>;

@@ -9,7 +9,7 @@ use wallet::ports::{NewDeposit, Placement};
 use super::{Subject, after, key, listen, sent, start};
 use crate::samples::*;
 
-fn new_deposit(reference: &str) -> NewDeposit {
+pub(super) fn new_deposit(reference: &str) -> NewDeposit {
     NewDeposit {
         user_id: user(2),
         amount: usd("600"),
@@ -48,9 +48,10 @@ pub(crate) async fn a_deposit_is_pending_with_its_command_until_it_is_booked(sub
         let heard = heard.lock().unwrap().len();
         match placements.remove(0) {
             Placement::Replayed(deposit) => (deposit, heard),
-            other @ (Placement::Created(_) | Placement::KeyReused | Placement::ReferenceTaken(_)) => {
-                panic!("{other:?}")
-            }
+            other @ (Placement::Created(_)
+            | Placement::KeyReused
+            | Placement::ReferenceTaken(_)
+            | Placement::Frozen) => panic!("{other:?}"),
         }
     };
     let (pending, heard) = again().await;
