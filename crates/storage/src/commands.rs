@@ -8,6 +8,7 @@
 //! - a worker whose lease ran out changes nothing: every write names the epoch under which it was claimed;
 //! - a finished command that is accepted again publishes its result again, an unfinished one is queued again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,6 +68,9 @@ pub struct Claimed {
     /// When the lease ends; nothing may be begun outside after that.
     pub lease_until: Timestamp,
 }
+
+/// What a worker is at: its commands, each with the epoch of the claim under which it works.
+pub type Held = HashMap<CommandKey, i64>;
 
 /// What a worker did with a claimed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,12 +335,27 @@ pub trait CommandStore: Send + Sync {
         grant: bool,
     ) -> Result<Vec<Acceptance>, StoreError>;
 
-    /// Claims those of `keys` that are open and not leased or postponed; the others are left out.
-    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError>;
+    /// Claims those of `keys` that are open and not leased or postponed; the others are left out. Left out too are those
+    /// whose latest claim is in `held`: by a clock that was set forward, a lease is over before its time.
+    async fn claim_beside(&self, now: Timestamp, keys: Vec<CommandKey>, held: Held)
+    -> Result<Vec<Claimed>, StoreError>;
 
     /// Claims at most `limit` open commands that are due: never woken, postponed until now, or left behind by a
-    /// worker whose lease ran out. Those due longest come first.
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError>;
+    /// worker whose lease ran out. Those due longest come first. Those whose latest claim is in `held` are left out.
+    async fn claim_due_beside(&self, now: Timestamp, limit: usize, held: Held) -> Result<Vec<Claimed>, StoreError>;
+
+    /// [`CommandStore::claim_beside`] for whoever is at nothing.
+    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_beside(now, keys, Held::new()).await
+    }
+
+    /// [`CommandStore::claim_due_beside`] for whoever is at nothing.
+    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_due_beside(now, limit, Held::new()).await
+    }
+
+    /// How long a claim holds.
+    fn lease(&self) -> Duration;
 
     /// Stores `progress` under a claim: the intent of what is done next.
     async fn checkpoint(

@@ -4,9 +4,11 @@
 //! the sweep, which finds what was postponed or left behind. Each claimed command goes to the service's
 //! [`CommandHandler`], many at a time, and what the handler says is settled under the claim's epoch.
 //!
-//! What it keeps true: nothing is begun whose lease is over, and nothing goes on beyond its lease; nothing is
-//! claimed that cannot be begun at once; a handler that panics or hangs costs its command a pause and the worker
-//! nothing.
+//! What it keeps true, whatever the clock does: nothing is begun whose lease is over, and nothing goes on for longer
+//! than a lease; nothing is claimed that cannot be begun at once, or that is still under way here; a handler that panics
+//! or hangs costs its command a pause and the worker nothing.
+
+mod at_work;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::at_work::AtWork;
 use crate::gather::receive_together;
 use crate::metrics::WorkerMetrics;
 use crate::panic_text;
@@ -138,12 +141,14 @@ impl CommandWorker {
     ) {
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
         let (settled, settlements) = mpsc::channel(MAX_SETTLED);
+        let at_work = Arc::new(AtWork::default());
         let mut settling = tokio::spawn(settle(
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
             settlements,
             Arc::clone(&self.metrics),
+            Arc::clone(&at_work),
         ));
         let mut under_way = JoinSet::new();
         let mut steps = Steps::default();
@@ -165,18 +170,18 @@ impl CommandWorker {
                 taken = granted.recv_many(&mut batch, room.num_permits()), if lane_open => lane_open = taken > 0,
                 wake_ups = wake_ups.receive(room.num_permits()), if queue_open => {
                     queue_open = !wake_ups.is_empty();
-                    batch = self.claim(wake_ups).await;
+                    batch = self.claim(wake_ups, &at_work).await;
                 }
                 // sleep: what is due in the store says so to nobody
                 () = tokio::time::sleep_until(sweep_at) => {
-                    batch = self.sweep(&mut steps, room.num_permits()).await;
+                    batch = self.sweep(&mut steps, room.num_permits(), &at_work).await;
                     // A full sweep means that more is due: no pause then.
                     let full = batch.len() == room.num_permits();
                     let pause = if full { Duration::ZERO } else { self.entropy.jitter(self.sweep_every) };
                     sweep_at = tokio::time::Instant::now() + pause;
                 }
             }
-            self.begin(batch, room, &settled, &mut under_way);
+            self.begin(batch, room, &settled, &at_work, &mut under_way);
             while under_way.try_join_next().is_some() {}
         }
         self.hand_back(granted, &settled).await;
@@ -191,6 +196,7 @@ impl CommandWorker {
         batch: Vec<Claimed>,
         mut room: OwnedSemaphorePermit,
         settled: &mpsc::Sender<Settled>,
+        at_work: &Arc<AtWork>,
         under_way: &mut JoinSet<()>,
     ) {
         for claimed in batch {
@@ -200,13 +206,15 @@ impl CommandWorker {
                 tracing::info!(key = ?claimed.key, "a lease ended before its command was begun");
                 continue;
             }
-            let patience = until(now, claimed.lease_until);
+            // By a clock that was set back since the claim, its end would be far.
+            let patience = until(now, claimed.lease_until).min(self.store.lease());
             let permit = room.split(1).expect("no more is taken than there is room for");
             let (handler, settled) = (Arc::clone(&self.handler), settled.clone());
             let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-            let metrics = Arc::clone(&self.metrics);
+            let (metrics, at_work) = (Arc::clone(&self.metrics), Arc::clone(at_work));
+            let (key, epoch, tries) = (claimed.key, claimed.epoch, claimed.tries);
+            at_work.begin(key, epoch);
             under_way.spawn(async move {
-                let (key, epoch, tries) = (claimed.key, claimed.epoch, claimed.tries);
                 // The store holds all that a panic or a lease's end could leave half done, as after a crash.
                 let handling = AssertUnwindSafe(async { handler.handle(claimed).await }).catch_unwind();
                 let settlement = match timeout(patience, handling).await {
@@ -230,16 +238,17 @@ impl CommandWorker {
                         None
                     }
                 };
-                if let Some(settlement) = settlement {
+                match settlement {
                     // It is received for as long as there are handlers.
-                    let _ = settled.send((key, epoch, settlement)).await;
+                    Some(settlement) => drop(settled.send((key, epoch, settlement)).await),
+                    None => at_work.end([(key, epoch)]),
                 }
                 drop(permit);
             });
         }
     }
 
-    async fn claim(&self, wake_ups: Vec<Delivery>) -> Vec<Claimed> {
+    async fn claim(&self, wake_ups: Vec<Delivery>, at_work: &AtWork) -> Vec<Claimed> {
         if wake_ups.is_empty() {
             return Vec::new();
         }
@@ -250,7 +259,7 @@ impl CommandWorker {
                 step: wake_up.message.step,
             })
             .collect();
-        match self.store.claim(self.clock.now(), keys).await {
+        match self.store.claim_beside(self.clock.now(), keys, at_work.held()).await {
             Ok(claimed) => {
                 for wake_up in wake_ups {
                     wake_up.done().await;
@@ -267,17 +276,17 @@ impl CommandWorker {
         }
     }
 
-    async fn sweep(&self, steps: &mut Steps, limit: usize) -> Vec<Claimed> {
-        self.claim_due(steps, limit).await.unwrap_or_else(|error| {
+    async fn sweep(&self, steps: &mut Steps, limit: usize, at_work: &AtWork) -> Vec<Claimed> {
+        self.claim_due(steps, limit, at_work).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "due commands could not be claimed; again shortly");
             Vec::new()
         })
     }
 
-    async fn claim_due(&self, steps: &mut Steps, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim_due(&self, steps: &mut Steps, limit: usize, at_work: &AtWork) -> Result<Vec<Claimed>, StoreError> {
         let now = self.clock.now();
         steps.watch(now, self.store.bring_forward(now)).await?;
-        self.store.claim_due(now, limit).await
+        self.store.claim_due_beside(now, limit, at_work.held()).await
     }
 
     /// Makes commands that nobody began due at once, for the next worker. A stop must cost them nothing: the handler says
@@ -317,8 +326,9 @@ async fn settle(
     entropy: Arc<dyn Entropy>,
     mut settlements: mpsc::Receiver<Settled>,
     metrics: Arc<WorkerMetrics>,
+    at_work: Arc<AtWork>,
 ) {
-    let mut batch = Vec::new();
+    let mut batch: Vec<Settled> = Vec::new();
     while receive_together(&mut settlements, &mut batch, MAX_SETTLED).await > 0 {
         for tried in 0..SETTLE_TRIES {
             match store.settle(clock.now(), batch.clone()).await {
@@ -344,6 +354,6 @@ async fn settle(
                 }
             }
         }
-        batch.clear();
+        at_work.end(batch.drain(..).map(|(key, epoch, _)| (key, epoch)));
     }
 }

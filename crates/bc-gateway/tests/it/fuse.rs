@@ -4,6 +4,7 @@
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bc_gateway::Service;
@@ -18,7 +19,7 @@ use contracts::messages::FailureCode;
 use jiff::Timestamp;
 use storage::StoreError;
 use storage::commands::{
-    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Intervention,
+    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Held, Intervention,
     NewCommand, Record, Settlement, Standing,
 };
 use tokio::sync::Notify;
@@ -181,12 +182,21 @@ impl CommandStore for Fused<dyn CommandStore> {
         self.1.call(self.0.accept(now, commands, grant)).await
     }
 
-    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError> {
-        self.1.call(self.0.claim(now, keys)).await
+    async fn claim_beside(
+        &self,
+        now: Timestamp,
+        keys: Vec<CommandKey>,
+        held: Held,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.1.call(self.0.claim_beside(now, keys, held)).await
     }
 
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        self.1.call(self.0.claim_due(now, limit)).await
+    async fn claim_due_beside(&self, now: Timestamp, limit: usize, held: Held) -> Result<Vec<Claimed>, StoreError> {
+        self.1.call(self.0.claim_due_beside(now, limit, held)).await
+    }
+
+    fn lease(&self) -> Duration {
+        self.0.lease()
     }
 
     async fn checkpoint(

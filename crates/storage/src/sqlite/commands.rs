@@ -20,7 +20,9 @@ pub use self::statements::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX};
 use super::acts::Acts;
 use super::columns::{bad_column, micros};
 use super::{Database, Desk, SqliteOutbox, Tx};
-use crate::commands::{Acceptance, Claimed, CommandKey, CommandTimes, Fencing, NewCommand, Record, Settlement, State};
+use crate::commands::{
+    Acceptance, Claimed, CommandKey, CommandTimes, Fencing, Held, NewCommand, Record, Settlement, State,
+};
 use crate::outbox::Destination;
 
 /// A service's commands on SQLite. Clones share it.
@@ -375,6 +377,14 @@ struct Found {
     progress: String,
     epoch: i64,
     tries: u32,
+}
+
+impl Found {
+    /// Whether somebody is at it under its latest claim.
+    fn is_in(&self, held: &Held) -> bool {
+        let key = to_key(self.order_id, &self.step);
+        key.is_some_and(|key| held.get(&key) == Some(&self.epoch))
+    }
 }
 
 fn to_found(row: &Row<'_>) -> rusqlite::Result<Found> {

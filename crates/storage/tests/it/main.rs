@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
 
+mod at_work;
 mod commands;
 mod crash;
 mod desk;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::messages::{FailureCode, StepResult};
@@ -12,7 +13,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{Checkpoint, SqliteCommands, to_found};
 use crate::StoreError;
 use crate::commands::{
-    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Intervention,
+    Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Held, Intervention,
     NewCommand, Record, Settlement, Standing, State,
 };
 use crate::sqlite::columns::micros;
@@ -37,7 +38,12 @@ impl CommandStore for SqliteCommands {
             .await
     }
 
-    async fn claim(&self, now: Timestamp, keys: Vec<CommandKey>) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim_beside(
+        &self,
+        now: Timestamp,
+        keys: Vec<CommandKey>,
+        held: Held,
+    ) -> Result<Vec<Claimed>, StoreError> {
         let store = self.clone();
         self.database
             .writer()
@@ -50,24 +56,32 @@ impl CommandStore for SqliteCommands {
                     let key = params![key.order_id.get(), key.step.as_str(), micros(now)];
                     found.extend(claimable.query_row(key, to_found).optional()?);
                 }
+                found.retain(|found| !found.is_in(&held));
                 store.claim_found(tx, now, found)
             })
             .await
     }
 
-    async fn claim_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim_due_beside(&self, now: Timestamp, limit: usize, held: Held) -> Result<Vec<Claimed>, StoreError> {
         let store = self.clone();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // What is held may be due as well, and must keep nobody else waiting.
+        let read = i64::try_from(limit.saturating_add(held.len())).unwrap_or(i64::MAX);
         self.database
             .writer()
             .run(move |tx| {
-                let found = tx
+                let mut found = tx
                     .prepare_cached(&store.sql.due)?
-                    .query_map(params![micros(now), limit], to_found)?
+                    .query_map(params![micros(now), read], to_found)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
+                found.retain(|found| !found.is_in(&held));
+                found.truncate(limit);
                 store.claim_found(tx, now, found)
             })
             .await
+    }
+
+    fn lease(&self) -> Duration {
+        self.times.lease
     }
 
     async fn checkpoint(
