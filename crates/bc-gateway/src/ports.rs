@@ -273,4 +273,9 @@ pub trait TransferStore: Send + Sync {
 
     /// Records that a sweep is confirmed, and takes its coins off the count. Idempotent.
     async fn finish_sweep(&self, now: Timestamp, id: i64) -> Result<(), StoreError>;
+
+    /// Makes every unconfirmed sweep due at `now` at the latest, and lets no address have been looked at after `now`: for a
+    /// clock that was set back, by which sweeps would sleep as much longer, and those that are looked at in the meantime
+    /// would stay at the head of the line. Returns how many rows changed; twice is as good as once.
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

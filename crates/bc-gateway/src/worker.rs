@@ -8,12 +8,14 @@ use std::time::Duration;
 use contracts::messages::Queue;
 use contracts::{Entropy, UserId};
 use service_kit::shutdown::Shutdown;
+use storage::StoreError;
 use storage::outbox::Destination;
 use storage::sqlite::OutboxRows;
 use tokio_util::sync::CancellationToken;
 use transport::command_worker::{CommandWorker, Lane};
 use transport::dispatcher::{Courier, Dispatcher, QueueCourier};
 use transport::queue::PublishError;
+use transport::steps::Steps;
 
 use crate::metrics::QUEUES;
 use crate::ports::{Address, NonceAnswer};
@@ -124,6 +126,7 @@ impl Service {
 
 /// Sweeps coins until `stop`. A round that is cut off by it is taken up by the next process.
 async fn sweep_coins(sweep: Sweep, every: Duration, entropy: Arc<dyn Entropy>, stop: CancellationToken) {
+    let mut steps = Steps::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -132,11 +135,18 @@ async fn sweep_coins(sweep: Sweep, every: Duration, entropy: Arc<dyn Entropy>, s
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            round = sweep.round() => match round {
+            round = round(&sweep, &mut steps) => match round {
                 Ok(Round { begun: 0, confirmed: 0, .. }) => {}
                 Ok(round) => tracing::info!(begun = round.begun, confirmed = round.confirmed, "swept coins"),
                 Err(error) => tracing::warn!(%error, "the sweep of coins was interrupted; again shortly"),
             },
         }
     }
+}
+
+/// One round; before it, what a clock that was set back has put off is brought forward.
+async fn round(sweep: &Sweep, steps: &mut Steps) -> Result<Round, StoreError> {
+    let now = sweep.clock.now();
+    steps.watch(now, sweep.store.bring_forward(now)).await?;
+    sweep.round().await
 }

@@ -260,6 +260,24 @@ impl TransferStore for SqliteTransfers {
             })
             .await
     }
+
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let brought = self
+            .database
+            .writer()
+            .run(move |tx| {
+                let mut brought = 0;
+                for statement in [
+                    "UPDATE bc_gateway_sweeps SET next_attempt_at = ?1 WHERE state = 'signed' AND next_attempt_at > ?1",
+                    "UPDATE bc_gateway_coins SET checked_at = ?1 WHERE marked = 1 AND checked_at > ?1",
+                ] {
+                    brought += tx.prepare_cached(statement)?.execute([micros(now)])?;
+                }
+                Ok(brought)
+            })
+            .await?;
+        Ok(u64::try_from(brought).unwrap_or(u64::MAX))
+    }
 }
 
 fn begin_sweep(tx: &Connection, now: Timestamp, sweep: &NewSweep) -> rusqlite::Result<Option<i64>> {

@@ -169,6 +169,10 @@ impl TransferStore for Fused<dyn TransferStore> {
     async fn finish_sweep(&self, now: Timestamp, id: i64) -> Result<(), StoreError> {
         self.1.call(self.0.finish_sweep(now, id)).await
     }
+
+    async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.1.call(self.0.bring_forward(now)).await
+    }
 }
 
 #[async_trait]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::Manner;
-use bc_gateway::ports::Purpose;
+use bc_gateway::ports::{Purpose, TransferStore as _};
 use bc_gateway::store::sqlite::audit;
 use bc_gateway::use_cases::sweep::Round;
-use contracts::UserId;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::Step;
+use contracts::{Clock as _, UserId};
+use service_kit::shutdown::Shutdown;
 use storage::sqlite::Database;
 
 use crate::world::{COIN, GENESIS, LEASE, World, btc, key, purpose, taken_back, user, withdrawal};
@@ -188,8 +189,7 @@ async fn nothing_is_swept_while_a_withdrawal_is_on_its_way() {
 
 #[tokio::test]
 async fn a_withdrawal_that_arrives_between_count_and_sweep_stops_the_sweep() {
-    use bc_gateway::ports::{NewSweep, Party, TransferStore as _};
-    use contracts::Clock as _;
+    use bc_gateway::ports::{NewSweep, Party};
     let world = bought(1).await;
     let counted = world
         .transfers
@@ -291,4 +291,72 @@ async fn a_round_is_bounded_and_the_next_one_goes_on_where_it_ended() {
     assert_eq!((first.begun, second.begun), (100, 50), "{first:?} {second:?}");
     assert_eq!(world.coins_of(UserId::HOT_WALLET).await, GENESIS);
     assert_tied_out(&world).await;
+}
+
+/// Waits until the running sweep has left `units` at the customer's address.
+async fn until_left(world: &World, units: i128) {
+    let swept = async {
+        while world.coins_of(user(2)).await != units {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), swept).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_lets_no_sweep_sleep_before_the_start_or_after() {
+    let world = bought(1).await;
+    let an_hour = Duration::from_secs(60 * 60);
+    let lost = |nonce| world.manners.next_broadcasts(sweep_of(nonce), [Manner::LostBroadcast]);
+    lost(0);
+    world.ledger.change(user(2), -COIN);
+    assert_eq!(round(&world).await.begun, 1);
+    world.clock.set_back(an_hour);
+    let service = bc_gateway::Service::new(bc_gateway::Dependencies {
+        settings: bc_gateway::Settings {
+            sweep_coins_every: Duration::from_millis(2),
+            ..bc_gateway::Settings::default()
+        },
+        ..world.dependencies()
+    });
+    let shutdown = Shutdown::new();
+    service.start_worker(&shutdown).await.unwrap();
+    until_left(&world, 2 * COIN).await;
+
+    lost(1);
+    world.ledger.change(user(2), -COIN);
+    let address = world.service.address(user(2));
+    let begun = async {
+        while world.transfers.next_nonce(&address).await.unwrap() != Some(2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap();
+    world.clock.set_back(an_hour);
+    // Should it be put off only now, its pause is over by then.
+    world.clock.advance(Duration::from_secs(10));
+    until_left(&world, COIN).await;
+    shutdown.request();
+    shutdown.wait(Duration::from_secs(30)).await.unwrap();
+    assert_tied_out(&world).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_address_at_the_head_of_the_line() {
+    let world = bought(1).await;
+    let other = WithdrawCommand {
+        acquirer_user_id: user(3),
+        ..withdrawal(2)
+    };
+    world.accept(other).await;
+    world.finish().await;
+    let first_in_line = || async {
+        world.clock.advance(Duration::from_secs(1));
+        let counted = world.transfers.count_coins(world.clock.now(), 1).await.unwrap();
+        counted[0].user_id
+    };
+    assert_ne!(first_in_line().await, first_in_line().await);
+    world.clock.set_back(Duration::from_secs(60 * 60));
+    world.transfers.bring_forward(world.clock.now()).await.unwrap();
+    assert_ne!(first_in_line().await, first_in_line().await);
 }
