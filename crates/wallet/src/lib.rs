@@ -38,7 +38,7 @@ use storage::sqlite::{OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
 use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
-use crate::ports::{DepositStore, FreezeStore, OrderStore};
+use crate::ports::{DepositStore, FreezeStore, KeyStore, OrderStore};
 use crate::use_cases::Wallet;
 
 /// The SQLite migrations, in order.
@@ -54,6 +54,7 @@ pub fn migrations() -> Migrations {
             "cheaper checks",
             include_str!("../migrations/sqlite/0006_cheaper_checks.sql"),
         )
+        .then("key marks", include_str!("../migrations/sqlite/0007_key_marks.sql"))
 }
 
 /// Who books deposits.
@@ -107,7 +108,7 @@ pub struct Settings {
     pub max_in_flight: NonZeroUsize,
     /// How long a request waits for its order's hold, or its deposit's booking; 2 s by default.
     pub hold_wait: Duration,
-    /// How long an idempotency key is kept; 7 days by default.
+    /// How long an idempotency key is kept at least, counted in time that the worker runs; 7 days by default.
     pub key_lifetime: Duration,
     /// When a step is issued again; after 3 s, doubled up to 30 s, by default.
     pub pacing: Pacing,
@@ -147,7 +148,9 @@ pub struct Dependencies {
     pub deposits: Arc<dyn DepositStore>,
     /// Who is frozen: the same.
     pub freezes: Arc<dyn FreezeStore>,
-    /// The outbox through which both send their effects.
+    /// The requests' names: the same.
+    pub keys: Arc<dyn KeyStore>,
+    /// The outbox through which orders and deposits send their effects.
     pub outbox: Arc<dyn OutboxStore>,
     /// Who has which address.
     pub auth: Arc<dyn Auth>,

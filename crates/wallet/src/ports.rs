@@ -196,9 +196,6 @@ pub trait OrderStore: Send + Sync {
     /// How many orders are in each state that is no end; states without orders are left out.
     async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError>;
 
-    /// Forgets idempotency keys that were stored before `before`, at most `limit` of them. Returns how many.
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
-
     /// Any user's order with its log and what operators did to it, or `None`.
     async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError>;
 
@@ -253,9 +250,22 @@ pub trait DepositStore: Send + Sync {
 
     /// Makes every pending deposit due now. Returns how many there are.
     async fn make_due(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
 
-    /// As [`OrderStore::forget_keys`].
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+/// How long idempotency keys are kept. Their age is counted in the time for which workers have run on this store, added
+/// up, and never read from a clock: that can be set.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// For how long workers have run, as far as was counted.
+    async fn running_time(&self) -> Result<Duration, StoreError>;
+
+    /// Counts `more`, unless another has counted since `seen` was the running time, and remembers which orders and
+    /// deposits are there by now. Returns the running time.
+    async fn count_running_time(&self, seen: Duration, more: Duration) -> Result<Duration, StoreError>;
+
+    /// Forgets the keys of what is at its end and was there when this much running time was counted: at most `limit` of
+    /// orders, and of deposits, and returns how many. Nobody asks for less than was asked for before.
+    async fn forget_keys(&self, until: Duration, limit: usize) -> Result<usize, StoreError>;
 }
 
 /// A user who may do nothing at present.

@@ -201,7 +201,8 @@ impl Wiring {
         let service = wallet::Service::new(wallet::Dependencies {
             orders: orders.clone(),
             deposits: orders.clone(),
-            freezes: orders,
+            freezes: orders.clone(),
+            keys: orders,
             outbox: Arc::new(outbox),
             auth,
             balance,

@@ -4,6 +4,7 @@ mod accept;
 pub mod audit;
 mod deposits;
 mod freezes;
+mod keys;
 mod moves;
 mod operators;
 mod orders;
@@ -25,7 +26,7 @@ use self::freezes::FrozenUsers;
 use crate::domain::Order;
 use crate::ports::{Advanced, Placement};
 
-/// Orders, deposits and freezes on SQLite. Clones share them; a database has one, and its clones.
+/// Orders, deposits, freezes and keys on SQLite. Clones share them; a database has one, and its clones.
 #[derive(Clone)]
 pub struct SqliteWallet {
     database: Database,

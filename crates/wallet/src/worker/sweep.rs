@@ -1,35 +1,24 @@
 //! The sweep: at start and then now and again. On the path of an order nothing waits for it.
 
-use std::time::Duration;
-
-use contracts::time::later;
 use storage::StoreError;
 use tokio_util::sync::CancellationToken;
 use transport::steps::Steps;
 
 use crate::use_cases::Wallet;
 use crate::use_cases::admit::recount;
-use crate::use_cases::purge_keys::purge_keys;
+use crate::use_cases::purge_keys::KeyPurge;
 use crate::use_cases::re_issue::{make_due, re_issue};
-
-/// How often idempotency keys are purged.
-const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Issues again what is due, and purges old keys, until `stop`.
 pub(super) async fn run(wallet: &Wallet, stop: &CancellationToken) {
-    let mut purge_at = wallet.now();
+    let mut purge = KeyPurge::default();
     let mut steps = Steps::new(wallet.now());
     loop {
         if let Err(error) = take_up(wallet, &mut steps).await {
             tracing::warn!(%error, "what is due could not be claimed; again shortly");
         }
-        // Never put off for longer than from now, should the clock have been set back.
-        purge_at = purge_at.min(later(wallet.now(), PURGE_EVERY));
-        if wallet.now() >= purge_at {
-            match purge_keys(wallet).await {
-                Ok(_) => purge_at = later(wallet.now(), PURGE_EVERY),
-                Err(error) => tracing::warn!(%error, "old idempotency keys could not be purged; again shortly"),
-            }
+        if let Err(error) = purge.turn(wallet).await {
+            tracing::warn!(%error, "old idempotency keys could not be purged; again shortly");
         }
         if !pause(wallet, stop).await {
             return;

@@ -2,6 +2,7 @@
 
 pub(crate) mod deposits;
 pub(crate) mod freezes;
+pub(crate) mod keys;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use contracts::time::later;
 use jiff::Timestamp;
 use wallet::domain::{Fact, OrderState, Stage, Why, replay};
 use wallet::ports::{
-    Advanced, Announce, DeadLetter, DepositStore, FreezeStore, Idempotency, NewOrder, OrderStore, Placement,
+    Advanced, Announce, DeadLetter, DepositStore, FreezeStore, Idempotency, KeyStore, NewOrder, OrderStore, Placement,
     SagaFilter, StateFilter, Undecided,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Subject {
     pub(crate) orders: Arc<dyn OrderStore>,
     pub(crate) deposits: Arc<dyn DepositStore>,
     pub(crate) freezes: Arc<dyn FreezeStore>,
+    pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) sent: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
@@ -208,20 +210,6 @@ pub(crate) async fn a_reference_belongs_to_one_order_of_a_user(subject: Subject)
         .await
         .unwrap();
     assert_eq!(placements, [Placement::ReferenceTaken(id)]);
-}
-
-pub(crate) async fn keys_are_forgotten_when_they_are_old_and_orders_stay(subject: Subject) {
-    let order = NewOrder {
-        idempotency: key("k", 1),
-        ..new_order(2)
-    };
-    let id = place(&subject, order.clone()).await;
-    assert_eq!(subject.orders.forget_keys(start(), 10).await.unwrap(), 0, "not older");
-    assert_eq!(subject.orders.forget_keys(after(1), 10).await.unwrap(), 1);
-    assert_eq!(subject.orders.forget_keys(after(1), 10).await.unwrap(), 0);
-    let again = place(&subject, order).await;
-    assert_ne!(id, again);
-    assert!(subject.orders.order(user(2), id).await.unwrap().is_some());
 }
 
 pub(crate) async fn an_order_moves_with_its_log_and_its_commands_and_a_repetition_changes_nothing(subject: Subject) {

@@ -10,6 +10,7 @@ mod conformance;
 mod deposits;
 mod events;
 mod freezes;
+mod keys;
 mod letters;
 mod operators;
 mod orders;

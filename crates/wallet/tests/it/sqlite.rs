@@ -56,7 +56,8 @@ fn subject() -> (TempDir, Subject) {
     let subject = Subject {
         orders: Arc::clone(&store) as _,
         deposits: Arc::clone(&store) as _,
-        freezes: store,
+        freezes: Arc::clone(&store) as _,
+        keys: store,
         sent: Arc::new(move || {
             let mut rows = rows.lock().unwrap();
             std::iter::from_fn(|| rows.try_recv().ok())
@@ -85,7 +86,6 @@ conforms! { crate::conformance:
     orders_that_are_placed_at_once_are_answered_and_announced_one_by_one,
     a_decided_order_is_not_announced_again,
     a_reference_belongs_to_one_order_of_a_user,
-    keys_are_forgotten_when_they_are_old_and_orders_stay,
     an_order_moves_with_its_log_and_its_commands_and_a_repetition_changes_nothing,
     events_of_one_call_are_applied_in_order_and_none_harms_another,
     a_stuck_order_alerts_and_a_refused_release_keeps_its_pause,
@@ -96,6 +96,13 @@ conforms! { crate::conformance:
     a_log_is_read_on_from_any_entry,
     an_operator_finds_open_orders_by_state_and_age,
     dead_letters_are_taken,
+}
+
+conforms! { crate::conformance::keys:
+    keys_are_forgotten_when_they_are_old_and_orders_stay,
+    the_key_of_what_has_not_ended_is_not_forgotten,
+    many_keys_are_forgotten_in_steps,
+    time_in_which_several_processes_run_is_counted_once,
 }
 
 conforms! { crate::conformance::freezes:

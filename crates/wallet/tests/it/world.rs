@@ -3,6 +3,7 @@
 //! Every result is delivered twice, so that all of these tests are also tests of idempotence.
 
 mod call;
+mod clock;
 mod ledger;
 mod mailbox;
 mod neighbours;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use contracts::ledger::{Leg, Owner};
-use contracts::{Asset, Clock, Entropy as _, OrderId, ServiceName, SystemClock, SystemEntropy, UserId};
+use contracts::{Asset, Clock, Entropy as _, OrderId, ServiceName, SystemEntropy, UserId};
 use http::Request;
 use serde_json::Value;
 use service_kit::auth::{Claims, SigningKey, TokenVerifier};
@@ -34,6 +35,7 @@ use wallet::{Dependencies, Deposits, Pacing, Service, Settings};
 
 use self::call::answer;
 pub(crate) use self::call::{Answer, Call};
+use self::clock::SetClock;
 pub(crate) use self::ledger::{Ledger, LedgerMode};
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::neighbours::{AuthFake, Chain, Gateway, Reversal, Trader, Venue, message};
@@ -56,6 +58,7 @@ pub(crate) struct World {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) auth: Arc<AuthFake>,
+    pub(crate) clock: Arc<SetClock>,
     transport: Arc<LocalTransport>,
     key: SigningKey,
     process: Option<Process>,
@@ -117,6 +120,7 @@ impl World {
             gateway: Arc::new(Gateway::new(Arc::clone(&transport), Arc::clone(&ledger))),
             mailbox: Arc::default(),
             auth: Arc::new(AuthFake::new(key.public().unwrap())),
+            clock: Arc::default(),
             ledger,
             transport,
             key,
@@ -134,7 +138,7 @@ impl World {
     }
 
     async fn boot(&mut self, settings: Settings) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let (outbox, rows) = SqliteOutbox::new(ServiceName::Wallet, self.database.clone(), 1_024);
         let store = SqliteWallet::new(self.database.clone(), outbox.clone());
         let cache = NonZeroUsize::new(64).unwrap();
@@ -151,6 +155,7 @@ impl World {
             orders: Arc::new(store.clone()),
             deposits: Arc::new(store.clone()),
             freezes: Arc::new(store.clone()),
+            keys: Arc::new(store.clone()),
             outbox: Arc::new(outbox),
             auth: Arc::clone(&self.auth) as _,
             balance: Arc::clone(&self.ledger) as _,
@@ -215,7 +220,7 @@ impl World {
 
     pub(crate) fn token_for(&self, user: UserId, lifetime: Duration) -> String {
         let id = SystemEntropy.next_id();
-        let claims = Claims::new(user, "cambist", "cambist", SystemClock.now(), lifetime, id);
+        let claims = Claims::new(user, "cambist", "cambist", self.clock.now(), lifetime, id);
         format!("Bearer {}", self.key.mint(&claims).unwrap())
     }
 
@@ -277,20 +282,31 @@ impl World {
 
     /// Waits until the order is in this state, and nothing for it is left to do here.
     pub(crate) async fn until(&self, id: OrderId, state: OrderState) -> Order {
-        let reached = async {
+        match self.until_it(id, |order| order.saga.state == state).await {
+            Some(order) => order,
+            None => panic!("order {id} is {} and not {state}", self.order(id).await.saga.state),
+        }
+    }
+
+    /// Waits until the sweep has come around more than once, by an order that waits for an answer.
+    pub(crate) async fn swept(&self, waits: OrderId) {
+        let before = self.order(waits).await.tries;
+        let swept = self.until_it(waits, |order| order.tries >= before + 3).await;
+        assert!(swept.is_some(), "the sweep comes around");
+    }
+
+    async fn until_it(&self, id: OrderId, is_so: impl Fn(&Order) -> bool) -> Option<Order> {
+        let seen = async {
             loop {
                 let order = self.order(id).await;
-                if order.saga.state == state {
+                if is_so(&order) {
                     return order;
                 }
                 // sleep: the store tells nobody; where time is virtual, this is what lets it pass
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, reached).await {
-            Ok(order) => order,
-            Err(_) => panic!("order {id} is {} and not {state}", self.order(id).await.saga.state),
-        }
+        tokio::time::timeout(PATIENCE, seen).await.ok()
     }
 
     /// The texts of the dead letters' errors.

@@ -12,7 +12,7 @@ use storage::sqlite::{AmountBlob, Tx, micros};
 use super::freezes::IS_FROZEN;
 use super::orders::{again, to_u64};
 use super::rows::{self, deposit_columns};
-use super::{SqliteWallet, collect_readable, encoding, limit_of};
+use super::{SqliteWallet, collect_readable, encoding};
 use crate::domain::effects::deposit_posting;
 use crate::domain::{Command, Deposit, DepositStatus};
 use crate::ports::{Announce, DepositStore, NewDeposit, Placement, Undecided};
@@ -40,9 +40,6 @@ const DUE: &str = concat!(
 const POSTPONE: &str = "UPDATE wallet_deposits SET tries = tries + 1, next_attempt_at = ?2 WHERE deposit_id = ?1";
 const MAKE_DUE: &str = "UPDATE wallet_deposits INDEXED BY wallet_deposits_due
     SET next_attempt_at = min(next_attempt_at, ?1) WHERE status = 'pending'";
-const FORGET_KEYS: &str = "UPDATE wallet_deposits SET idempotency_key = NULL, fingerprint = NULL WHERE deposit_id IN (
-    SELECT deposit_id FROM wallet_deposits INDEXED BY wallet_deposits_key_age
-    WHERE idempotency_key IS NOT NULL AND created_at < ?1 ORDER BY created_at LIMIT ?2)";
 
 #[async_trait]
 impl DepositStore for SqliteWallet {
@@ -102,14 +99,6 @@ impl DepositStore for SqliteWallet {
 
     async fn make_due(&self, now: Timestamp) -> Result<u64, StoreError> {
         let job = move |tx: &mut Tx<'_>| tx.execute(MAKE_DUE, [micros(now)]).map(to_u64);
-        self.database.writer().run(job).await
-    }
-
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let job = move |tx: &mut Tx<'_>| {
-            tx.prepare_cached(FORGET_KEYS)?
-                .execute(params![micros(before), limit_of(limit)])
-        };
         self.database.writer().run(job).await
     }
 }

@@ -14,7 +14,7 @@ use storage::StoreError;
 use storage::sqlite::{Tx, micros};
 
 use super::rows::{self, order_columns};
-use super::{SqliteWallet, accept, collect_readable, limit_of, moves};
+use super::{SqliteWallet, accept, collect_readable, moves};
 use crate::domain::{Event, LogEntry, Order, OrderState};
 use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, SagaRecord};
 
@@ -28,9 +28,6 @@ const POSTPONE: &str = "UPDATE wallet_orders SET tries = tries + 1, next_attempt
 const MAKE_DUE: &str =
     "UPDATE wallet_orders INDEXED BY wallet_orders_due SET next_attempt_at = min(next_attempt_at, ?1)
     WHERE state NOT IN ('completed', 'failed')";
-const FORGET_KEYS: &str = "UPDATE wallet_orders SET idempotency_key = NULL, fingerprint = NULL WHERE order_id IN (
-    SELECT order_id FROM wallet_orders INDEXED BY wallet_orders_key_age
-    WHERE idempotency_key IS NOT NULL AND created_at < ?1 ORDER BY created_at LIMIT ?2)";
 
 #[async_trait]
 impl OrderStore for SqliteWallet {
@@ -104,14 +101,6 @@ impl OrderStore for SqliteWallet {
 
     async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
         self.count_open_orders().await
-    }
-
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let job = move |tx: &mut Tx<'_>| {
-            tx.prepare_cached(FORGET_KEYS)?
-                .execute(params![micros(before), limit_of(limit)])
-        };
-        self.database.writer().run(job).await
     }
 
     async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError> {

@@ -82,8 +82,6 @@ pub(crate) async fn deposits_have_keys_and_references_of_their_own(subject: Subj
         .await
         .unwrap();
     assert_eq!(placements, [Placement::KeyReused, Placement::ReferenceTaken(id)]);
-    assert_eq!(subject.deposits.forget_keys(after(1), 10).await.unwrap(), 1);
-    assert_eq!(subject.deposits.forget_keys(after(1), 10).await.unwrap(), 0);
 }
 
 pub(crate) async fn deposits_that_are_not_booked_are_claimed_when_due(subject: Subject) {
