@@ -239,6 +239,8 @@ legs! {
     Withdraw = 30, "withdraw";
     /// User → hot wallet: an already signed withdrawal taken back.
     WithdrawBack = 31, "withdraw_back";
+    /// The opposite of a withdrawal from a user's wallet, or of one taken back, that was given up before it was signed.
+    WithdrawUndone = 32, "withdraw_undone";
     /// Hot wallet → venue: the crypto sold back.
     ReversePay = 40, "reverse_pay";
     /// Venue → hot wallet: what selling back brought.

@@ -2,7 +2,8 @@
 //!
 //! What it keeps true: nobody's coins leave before their balance has paid for them, and nobody's balance grows before
 //! the coins are there. The hot wallet's balance is paid by the trade that came before, so its transfers are booked
-//! when they are confirmed; a customer could spend theirs meanwhile, so a customer's are booked before they are sent.
+//! when they are confirmed; a customer could spend theirs at any moment, so a customer's are booked before they are
+//! signed: what is signed must be sent some day, and what is not can still be given up.
 
 use contracts::clients::WithdrawCommand;
 use contracts::ledger::{Leg, Origin, Owner, Posting, Transfer, TransferId};
@@ -17,8 +18,8 @@ pub const ACTOR: &str = "bc_gateway";
 /// When a movement is booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Booking {
-    /// After the signed bytes are stored and before they are sent.
-    BeforeBroadcast,
+    /// Before anything is signed.
+    BeforeSigning,
     /// Once the chain has confirmed them.
     OnConfirmation,
 }
@@ -62,7 +63,7 @@ impl Movement {
         if self.from == UserId::HOT_WALLET {
             Booking::OnConfirmation
         } else {
-            Booking::BeforeBroadcast
+            Booking::BeforeSigning
         }
     }
 
@@ -83,17 +84,36 @@ impl Movement {
         } else {
             (Leg::Withdraw, "withdrawal")
         };
-        Posting::single(Transfer {
+        Posting::single(self.transfer(leg, self.from, self.to, reason))
+    }
+
+    /// What undoes its booking, under a name of its own.
+    #[must_use]
+    pub fn undoing(&self) -> Posting {
+        Posting::single(self.transfer(Leg::WithdrawUndone, self.to, self.from, "withdrawal given up"))
+    }
+
+    /// What makes its booking impossible, where it is not booked: both at once, so that nothing has changed, and whoever
+    /// books it late books what is booked already. In this order it needs nothing from the side that could not pay.
+    #[must_use]
+    pub fn precluding(&self) -> Posting {
+        let mut transfers = self.undoing().transfers;
+        transfers.extend(self.posting().transfers);
+        Posting { transfers }
+    }
+
+    fn transfer(&self, leg: Leg, debit: UserId, credit: UserId, reason: &str) -> Transfer {
+        Transfer {
             id: TransferId {
                 origin: Origin::Order(self.order_id),
                 leg,
             },
-            debit: Owner::wallet(self.from),
-            credit: Owner::wallet(self.to),
+            debit: Owner::wallet(debit),
+            credit: Owner::wallet(credit),
             amount: self.amount,
             reason: reason.to_owned(),
             actor: ACTOR.to_owned(),
-        })
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! How far a command is, as it is stored, and what the chain's answers mean for it.
 //!
 //! What it keeps true: the commit of the signed bytes is the point of no return. Before it a command can be refused or
-//! cancelled; after it the same bytes are sent until the chain has them for good, and nothing else.
+//! cancelled; after it the same bytes are sent until the chain has them for good, and nothing else. What is booked before
+//! it is signed is written down before it is booked: from then on a refusal undoes the booking first.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +31,15 @@ pub enum FindAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Progress {
-    /// Nothing is signed: it may still be refused or cancelled.
+    /// Nothing is signed, nothing is booked: it may still be refused or cancelled.
     Unsigned,
+    /// Nothing is signed, but the ledger was asked to book it, or is about to be.
+    Booking,
+    /// It was given up before it was signed. It ends as refused when its booking is undone, or can never be made.
+    Undoing {
+        /// Why it was given up.
+        reason: String,
+    },
     /// These bytes and no others are sent.
     Signed(SignedTransfer),
     /// An operator has established that these bytes are confirmed. The evidence is with the command's acts.
@@ -57,12 +65,20 @@ impl Progress {
     }
 }
 
-/// Whether a command with this record can no longer be cancelled. What cannot be read counts as signed.
+/// Whether a command with this record can no longer be cancelled: it is signed, or may be booked. What cannot be read
+/// counts as signed.
 #[must_use]
 pub fn beyond_recall(progress: &str) -> bool {
     match Progress::from_json(progress) {
         Ok(Progress::Unsigned) => false,
-        Ok(Progress::Signed(_) | Progress::Confirmed(_) | Progress::Void(_)) | Err(_) => true,
+        Ok(
+            Progress::Booking
+            | Progress::Undoing { .. }
+            | Progress::Signed(_)
+            | Progress::Confirmed(_)
+            | Progress::Void(_),
+        )
+        | Err(_) => true,
     }
 }
 
@@ -103,13 +119,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_comes_back_and_only_the_unsigned_can_be_recalled() {
+    fn a_record_comes_back_and_only_what_is_neither_booked_nor_signed_can_be_recalled() {
         let signed = Progress::Signed(SignedTransfer {
             nonce: 7,
             hash: "ab".into(),
             bytes: vec![0, 255],
         });
-        for progress in [Progress::Unsigned, signed.clone()] {
+        let given_up = Progress::Undoing {
+            reason: "refused".into(),
+        };
+        for progress in [Progress::Unsigned, Progress::Booking, given_up.clone(), signed.clone()] {
             assert_eq!(Progress::from_json(&progress.to_json()).unwrap(), progress);
         }
         assert_eq!(
@@ -117,6 +136,8 @@ mod tests {
             r#"{"phase":"signed","nonce":7,"hash":"ab","bytes":"00ff"}"#
         );
         assert!(!beyond_recall(r#"{"phase":"unsigned"}"#));
+        assert!(beyond_recall(r#"{"phase":"booking"}"#));
+        assert!(beyond_recall(&given_up.to_json()));
         assert!(beyond_recall(&signed.to_json()));
         assert!(beyond_recall("what is this"));
     }

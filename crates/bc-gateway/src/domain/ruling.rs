@@ -37,10 +37,20 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         (ChainVerdict::Confirmed { .. }, Progress::Signed(transfer)) => {
             refuse(format!("the transfer that was signed is {}", transfer.hash))
         }
-        (ChainVerdict::Confirmed { .. }, Progress::Unsigned) => {
+        (ChainVerdict::Confirmed { .. }, Progress::Unsigned | Progress::Booking | Progress::Undoing { .. }) => {
             refuse("nothing was signed, so nothing of ours can be confirmed".to_owned())
         }
         (ChainVerdict::NeverConfirms {}, Progress::Unsigned) => end(&Progress::Unsigned),
+        // Its worker undoes the booking before it ends.
+        (ChainVerdict::NeverConfirms {}, Progress::Booking) => Amendment::Reopen {
+            progress: Progress::Undoing {
+                reason: NEVER_CONFIRMS.to_owned(),
+            }
+            .to_json(),
+        },
+        (ChainVerdict::NeverConfirms {}, Progress::Undoing { reason }) => refuse(format!(
+            "it was given up before, and its booking is being undone: {reason}"
+        )),
         (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
         (_, Progress::Confirmed(_) | Progress::Void(_)) => {
             refuse("an operator has said before what became of it".to_owned())

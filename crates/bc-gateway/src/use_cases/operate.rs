@@ -142,7 +142,7 @@ async fn objection_to_confirmation(gateway: &Submit, transfer: &SignedTransfer) 
 
 fn hash_of(standing: &Standing) -> Option<String> {
     match Progress::from_json(&standing.record.progress).ok()? {
-        Progress::Unsigned => None,
+        Progress::Unsigned | Progress::Booking | Progress::Undoing { .. } => None,
         Progress::Signed(transfer) | Progress::Confirmed(transfer) | Progress::Void(transfer) => Some(transfer.hash),
     }
 }

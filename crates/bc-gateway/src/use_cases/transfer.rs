@@ -1,14 +1,16 @@
-//! Carrying out a command: check, sign, send, confirm, book.
+//! Carrying out a command: check, sign, send, confirm, book; where a customer pays: check, book, sign, send, confirm.
 //!
 //! What it keeps true: the signed bytes are on disk before anything is sent, and they are all that is ever sent; a
-//! command is refused only before that; what the chain does not answer is asked again and never taken for a failure.
-//! Every step can be repeated: dying before or after any of them costs time and nothing else.
+//! command is refused only before that, and leaves no booking then; what the chain does not answer is asked again and
+//! never taken for a failure. Every step can be repeated: dying before or after any of them costs time and nothing else.
+
+mod prepaid;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::clients::{Balance, WithdrawCommand};
-use contracts::ledger::PostingOutcome;
+use contracts::ledger::{Posting, PostingOutcome, Refusal};
 use contracts::messages::{FailureCode, StepResult};
 use contracts::random::backoff;
 use contracts::time::later;
@@ -125,25 +127,40 @@ impl Transfer {
             .map_err(|error| End::Dead(format!("the progress cannot be read: {error}")))?;
         let movement = Movement::of(&command);
         let (transfer, fresh) = match progress {
-            Progress::Signed(transfer) => (transfer, false),
+            Progress::Signed(transfer) => {
+                // An earlier program signed it first and booked it then.
+                if movement.booking() == Booking::BeforeSigning {
+                    self.book(&movement).await?;
+                }
+                (transfer, false)
+            }
             Progress::Confirmed(transfer) => {
                 self.book(&movement).await?;
                 return Ok(transfer);
             }
             // Its command has ended; nobody works on it.
             Progress::Void(_) => return Err(End::Refused(ruling::NEVER_CONFIRMS.to_owned())),
+            Progress::Undoing { reason } => return Err(self.undo(&movement, reason).await),
+            Progress::Booking => {
+                let draft = self.desk.draft(&movement);
+                (self.book_and_sign(claimed, movement, draft, None).await?, true)
+            }
             Progress::Unsigned => {
                 if command.compensate {
                     self.stop_withdrawal(&command).await?;
                 }
                 let draft = self.desk.draft(&movement);
                 let funds = self.check(claimed, &movement, &draft).await?;
-                (self.sign(claimed, movement, draft, funds).await?, true)
+                let signed = match movement.booking() {
+                    Booking::OnConfirmation => self.sign(claimed, movement, draft, funds).await?,
+                    Booking::BeforeSigning => {
+                        self.store(claimed, &Progress::Booking).await?;
+                        self.book_and_sign(claimed, movement, draft, Some(funds)).await?
+                    }
+                };
+                (signed, true)
             }
         };
-        if movement.booking() == Booking::BeforeBroadcast {
-            self.book(&movement).await?;
-        }
         self.confirm(claimed, &transfer, fresh).await?;
         if movement.booking() == Booking::OnConfirmation {
             self.book(&movement).await?;
@@ -166,7 +183,7 @@ impl Transfer {
         };
         match record.state {
             State::Failed => Err(End::NothingMoved),
-            State::Open => Err(End::chain_silent("the withdrawal is signed and not confirmed yet")),
+            State::Open => Err(End::chain_silent("the withdrawal is under way and not at its end yet")),
             State::Dead => Err(End::Dead("the withdrawal itself is dead".to_owned())),
             State::Done if record.content != content => {
                 Err(End::Refused("the order's withdrawal was another one".to_owned()))
@@ -175,12 +192,17 @@ impl Transfer {
         }
     }
 
-    /// The last moment at which the chain can refuse the transfer. What it has for it, the signing reserves.
+    /// What can be known before anything is booked or signed.
     async fn check(&self, claimed: &Claimed, movement: &Movement, draft: &TransferDraft) -> Result<Funds, End> {
-        self.lease(claimed)?;
-        if movement.booking() == Booking::BeforeBroadcast {
+        if movement.booking() == Booking::BeforeSigning {
             self.check_balance(movement).await?;
         }
+        self.can_send(claimed, draft).await
+    }
+
+    /// The last moment at which the chain can refuse the transfer. What it has for it, the signing reserves.
+    async fn can_send(&self, claimed: &Claimed, draft: &TransferDraft) -> Result<Funds, End> {
+        self.lease(claimed)?;
         match self.chain.can_send(draft).await {
             SendCheck::Sendable { funds } => Ok(funds),
             SendCheck::Refused { reason } => Err(End::Refused(reason)),
@@ -188,7 +210,7 @@ impl Transfer {
         }
     }
 
-    /// A customer's balance must pay before their coins leave. The booking decides; this only refuses in time.
+    /// A customer's balance must pay before their coins are signed away. The booking decides; this refuses without one.
     async fn check_balance(&self, movement: &Movement) -> Result<(), End> {
         let wallet = self
             .balance
@@ -227,8 +249,7 @@ impl Transfer {
         };
         match self.desk.sign(request).await {
             Signature::Stored(transfer) => Ok(transfer),
-            // Whoever has it now settles it; what is said here is fenced off as well.
-            Signature::Fenced => Err(End::wait("the command is in other hands")),
+            Signature::Fenced => Err(in_other_hands()),
             Signature::CoinsMissing => Err(End::Refused("coins are missing at the source".to_owned())),
             Signature::NotNow { reason, chain_silent } => Err(End::Wait {
                 reason,
@@ -275,23 +296,24 @@ impl Transfer {
         ))
     }
 
+    /// Books what must be booked.
     async fn book(&self, movement: &Movement) -> Result<(), End> {
+        match self.post(movement.posting()).await? {
+            PostingOutcome::Posted { .. } => Ok(()),
+            PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
+        }
+    }
+
+    async fn post(&self, posting: Posting) -> Result<PostingOutcome, End> {
         let outcomes = self
             .balance
-            .post(vec![movement.posting()])
+            .post(vec![posting])
             .await
             .map_err(|error| End::wait(format!("the ledger gave no answer: {error}")))?;
-        match outcomes.into_iter().next() {
-            Some(PostingOutcome::Posted { .. }) => Ok(()),
-            Some(PostingOutcome::Refused { refusal }) => {
-                tracing::error!(
-                    order_id = %movement.order_id, step = %movement.step, %refusal,
-                    "the ledger refuses to book a signed transfer; it is asked again"
-                );
-                Err(End::wait(format!("the ledger refuses: {refusal}")))
-            }
-            None => Err(End::wait("the ledger left its answer out")),
-        }
+        outcomes
+            .into_iter()
+            .next()
+            .ok_or_else(|| End::wait("the ledger left its answer out"))
     }
 
     /// Nothing is begun outside once the lease has run out: somebody else may be at it.
@@ -302,4 +324,18 @@ impl Transfer {
             Err(End::wait("the lease ran out"))
         }
     }
+}
+
+/// The ledger refuses what it must not refuse.
+fn refuses(movement: &Movement, refusal: &Refusal) -> End {
+    tracing::error!(
+        order_id = %movement.order_id, step = %movement.step, %refusal,
+        "the ledger refuses a booking that has to be made; it is asked again"
+    );
+    End::wait(format!("the ledger refuses: {refusal}"))
+}
+
+/// Whoever has it now settles it; what is said here is fenced off as well.
+fn in_other_hands() -> End {
+    End::wait("the command is in other hands")
 }

@@ -1,12 +1,16 @@
 //! Taking a withdrawal back: before it exists, before it is signed, while it is under way, and after it arrived.
 
 use bc_gateway::chain::simulated::Manner;
-use contracts::UserId;
-use contracts::clients::{Submission, WithdrawCommand};
-use contracts::ledger::{Leg, Owner};
+use bc_gateway::domain::movement::Movement;
+use bc_gateway::domain::progress::beyond_recall;
+use bc_gateway::ports::TransferStore as _;
+use contracts::clients::{Balance as _, Submission, WithdrawCommand};
+use contracts::ledger::{Leg, Owner, PostingOutcome};
 use contracts::messages::{FailureCode, Status, Step, StepResult};
-use storage::commands::{CommandStore as _, Settlement, State};
+use contracts::{Clock as _, UserId};
+use storage::commands::{CommandStore as _, Entombment, NewCommand, Settlement, State};
 
+use crate::ledger::Trouble;
 use crate::world::{COIN, LEASE, World, btc, key, purpose, taken_back, user, withdrawal};
 
 async fn assert_cancelled(world: &World) {
@@ -164,23 +168,92 @@ async fn coins_that_were_swept_away_meanwhile_are_missed_before_signing() {
     assert_eq!((world.ledger.balance(user(2)), world.ledger.count()), (3 * COIN, 1));
 }
 
-#[tokio::test]
-async fn a_balance_that_is_spent_between_check_and_booking_stops_the_coins() {
+/// A way back whose first booking gets no answer.
+async fn unanswered(trouble: Trouble) -> World {
     let world = World::new();
     world.accept(withdrawal(1)).await;
     world.finish().await;
     world.accept(taken_back(withdrawal(1))).await;
-    // The ledger gives no answer at the booking; before it is asked again the user has sold.
-    world.ledger.fail_next([crate::ledger::Trouble::NotBooked]);
+    world.ledger.fail_next([trouble]);
     world.try_all().await;
-    world.ledger.change(user(2), -COIN);
-    for _ in 0..3 {
-        world.clock.advance(LEASE);
-        world.try_all().await;
-    }
     assert_eq!(world.record(1, Step::WithdrawBack).await.state, State::Open);
-    assert_eq!(world.coins_of(user(2)).await, 3 * COIN);
+    world
+}
+
+/// Nothing was signed, and the books are as if nobody had asked, for good.
+async fn assert_given_up(world: &World, balance: i128) {
+    let result = world.result(1, Step::WithdrawBack).await;
+    let refused = FailureCode::WithdrawalRefused;
+    assert!(
+        matches!(result, Some(StepResult::Failure { code, .. }) if code == refused),
+        "{result:?}"
+    );
+    let address = world.service.address(user(2));
+    assert_eq!(world.transfers.next_nonce(&address).await.unwrap(), None);
+    assert_eq!(world.ledger.balance(user(2)), balance);
+    let (booked, undone) = (Leg::WithdrawBack, Leg::WithdrawUndone);
+    for (leg, payer) in [(booked, Owner::User(user(2))), (undone, Owner::HotWallet)] {
+        assert_eq!(world.ledger.booked(1, leg).unwrap().debit, payer, "{leg}");
+    }
+    // The booking of a claim that is over may come late.
+    let late = Movement::of(&taken_back(withdrawal(1))).posting();
+    assert_eq!(
+        world.ledger.post(vec![late]).await,
+        Ok(vec![PostingOutcome::Posted { replayed: true }])
+    );
+    assert_eq!(world.ledger.balance(user(2)), balance);
+    world.assert_coins_conserved().await;
+}
+
+#[tokio::test]
+async fn a_way_back_whose_user_spends_the_balance_before_it_is_booked_is_given_up_and_their_coins_are_swept() {
+    let world = unanswered(Trouble::NotBooked).await;
+    world.ledger.change(user(2), -COIN);
+    world.finish().await;
+    assert_given_up(&world, 2 * COIN).await;
+    // What was sold goes where it belongs, and what is bought later stays the user's.
+    assert_eq!(world.service.coin_sweep().round().await.unwrap().confirmed, 1);
+    assert_eq!(world.coins_of(user(2)).await, 2 * COIN);
     world.ledger.change(user(2), COIN);
+    world.finish().await;
+    assert_eq!(world.confirmed(1, Step::WithdrawBack).await, 0);
+    assert_eq!(world.ledger.balance(user(2)), 3 * COIN);
+}
+
+#[tokio::test]
+async fn a_way_back_that_is_booked_and_then_refused_gives_the_crypto_back() {
+    let world = unanswered(Trouble::BookedWithoutAnswer).await;
+    assert_eq!(world.ledger.balance(user(2)), 0);
+    world.manners.refuse_all(true);
+    world.finish().await;
+    assert_given_up(&world, 3 * COIN).await;
+    assert_eq!(world.coins_of(user(2)).await, 3 * COIN);
+}
+
+#[tokio::test]
+async fn a_way_back_whose_booking_got_no_answer_is_booked_once_and_goes_on() {
+    for trouble in [Trouble::NotBooked, Trouble::BookedWithoutAnswer] {
+        let world = unanswered(trouble).await;
+        world.finish().await;
+        assert_sent_back(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_way_back_that_may_be_booked_can_only_be_given_up_by_undoing_it() {
+    let world = unanswered(Trouble::BookedWithoutAnswer).await;
+    let taken_back = world.record(1, Step::WithdrawBack).await;
+    let again = NewCommand {
+        key: taken_back.key,
+        content: taken_back.content,
+        progress: taken_back.progress,
+    };
+    let now = world.clock.now();
+    let cancelled = world
+        .commands
+        .entomb(now, again, FailureCode::Cancelled, beyond_recall)
+        .await;
+    assert!(matches!(cancelled, Ok(Entombment::TooLate(_))), "{cancelled:?}");
     world.finish().await;
     assert_sent_back(&world).await;
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::Manner;
+use bc_gateway::ports::TransferStore as _;
 use contracts::Clock as _;
 use contracts::messages::{Step, StepResult};
 use storage::commands::{CommandStore as _, Settlement};
 
 use crate::fuse::{Fuse, mortal};
+use crate::ledger::Trouble;
 use crate::world::{COIN, LEASE, World, key, purpose, taken_back, user, withdrawal};
 
 /// More calls than anything here makes.
@@ -101,6 +103,47 @@ async fn a_way_back_survives_death_at_any_point() {
 }
 
 #[tokio::test]
+async fn a_way_back_that_is_given_up_survives_death_at_any_point() {
+    for trouble in [Trouble::NotBooked, Trouble::BookedWithoutAnswer] {
+        let mut deaths = 0;
+        for length in 1..FAR {
+            let world = World::new();
+            world.accept(withdrawal(1)).await;
+            world.finish().await;
+            world.accept(taken_back(withdrawal(1))).await;
+            world.ledger.fail_next([trouble]);
+            world.try_all().await;
+            // The ledger refuses what is not booked yet, the chain what is.
+            if trouble == Trouble::NotBooked {
+                world.ledger.change(user(2), -COIN);
+            }
+            world.manners.refuse_all(true);
+            world.clock.advance(LEASE);
+            let lived = run_mortal(&world, Step::WithdrawBack, length).await;
+            let world = world.reborn();
+            world.finish().await;
+            let left = if trouble == Trouble::NotBooked {
+                2 * COIN
+            } else {
+                3 * COIN
+            };
+            assert_eq!(
+                (world.ledger.balance(user(2)), world.ledger.count()),
+                (left, 3),
+                "{trouble:?}, dead at {length}"
+            );
+            let nonce = world.transfers.next_nonce(&world.service.address(user(2))).await;
+            assert_eq!(nonce.unwrap(), None, "{trouble:?}, dead at {length}");
+            if lived {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!(deaths >= 6, "only {deaths} deaths");
+    }
+}
+
+#[tokio::test]
 async fn a_cancellation_survives_death_at_any_point() {
     for length in 1..=2 {
         let world = World::new();
@@ -152,7 +195,7 @@ async fn what_was_begun_is_finished_after_the_databases_were_closed_and_opened_a
     world
         .manners
         .next_broadcasts(purpose(1, Step::Withdraw), [Manner::UnknownButTaken]);
-    world.ledger.fail_next([crate::ledger::Trouble::NotBooked]);
+    world.ledger.fail_next([Trouble::NotBooked]);
     world.accept(withdrawal(1)).await;
     world.try_all().await;
     assert_eq!((world.confirmed(1, Step::Withdraw).await, world.ledger.count()), (1, 0));

@@ -78,28 +78,41 @@ impl HandmadeLedger {
 }
 
 impl Books {
-    fn book(&mut self, transfer: Transfer) -> PostingOutcome {
-        if let Some(booked) = self.transfers.get(&transfer.id) {
-            return if *booked == transfer {
-                PostingOutcome::Posted { replayed: true }
-            } else {
-                PostingOutcome::Refused {
-                    refusal: Refusal::Conflict { id: transfer.id },
-                }
-            };
+    /// All of a posting's transfers or none, each of which must leave who pays it solvent.
+    fn book(&mut self, posting: Posting) -> PostingOutcome {
+        let refused = |refusal| PostingOutcome::Refused { refusal };
+        let mut known = 0;
+        for transfer in &posting.transfers {
+            match self.transfers.get(&transfer.id) {
+                Some(booked) if booked == transfer => known += 1,
+                Some(_) => return refused(Refusal::Conflict { id: transfer.id }),
+                None => {}
+            }
         }
-        let (units, asset) = (transfer.amount.units(), transfer.amount.asset());
-        let paying = self.balances.entry((transfer.debit.clone(), asset)).or_default();
-        if *paying < units {
-            let refusal = Refusal::InsufficientFunds {
-                owner: transfer.debit,
-                asset,
-            };
-            return PostingOutcome::Refused { refusal };
+        if known == posting.transfers.len() {
+            return PostingOutcome::Posted { replayed: true };
         }
-        *paying -= units;
-        *self.balances.entry((transfer.credit.clone(), asset)).or_default() += units;
-        self.transfers.insert(transfer.id, transfer);
+        if known > 0 {
+            let detail = "only some of its transfers were booked before".to_owned();
+            return refused(Refusal::Invalid { detail });
+        }
+        let mut balances = self.balances.clone();
+        for Transfer {
+            debit, credit, amount, ..
+        } in &posting.transfers
+        {
+            let (units, asset) = (amount.units(), amount.asset());
+            let paying = balances.entry((debit.clone(), asset)).or_default();
+            if *paying < units {
+                let owner = debit.clone();
+                return refused(Refusal::InsufficientFunds { owner, asset });
+            }
+            *paying -= units;
+            *balances.entry((credit.clone(), asset)).or_default() += units;
+        }
+        self.balances = balances;
+        let named = posting.transfers.into_iter().map(|transfer| (transfer.id, transfer));
+        self.transfers.extend(named);
         PostingOutcome::Posted { replayed: false }
     }
 }
@@ -132,10 +145,7 @@ impl Balance for HandmadeLedger {
         if trouble == Some(Trouble::NotBooked) {
             return Err(ClientError::Unavailable("trouble".into()));
         }
-        let outcomes = postings
-            .into_iter()
-            .map(|mut posting| books.book(posting.transfers.remove(0)))
-            .collect();
+        let outcomes = postings.into_iter().map(|posting| books.book(posting)).collect();
         if trouble == Some(Trouble::BookedWithoutAnswer) {
             return Err(ClientError::Unavailable("trouble".into()));
         }

@@ -359,7 +359,7 @@ async fn sqlite_conforms() {
     );
     let facts: Vec<_> = facts
         .iter()
-        .map(|fact| (fact.order_id.get(), fact.step, fact.state, fact.signed))
+        .map(|fact| (fact.order_id.get(), fact.step, fact.state, fact.begun))
         .collect();
     let of = |number, step| (number, step, State::Done, true);
     assert_eq!(

@@ -35,9 +35,8 @@ fn is_in_place(transfer: &Transfer, side: Side, user: &Owner) -> bool {
         (Leg::TradeFee, Side::Sell) | (Leg::ReverseFee, Side::Buy) => venue(debit) && credit == fees,
         (Leg::TradeRounding, Side::Buy) => debit == hot && credit == rounding,
         (Leg::TradeRounding, Side::Sell) | (Leg::ReverseRounding, Side::Buy) => venue(debit) && credit == rounding,
-        (Leg::TradeReturn | Leg::Release, Side::Buy | Side::Sell) | (Leg::Withdraw, Side::Buy) => {
-            debit == hot && credit == user
-        }
+        (Leg::TradeReturn | Leg::Release, Side::Buy | Side::Sell)
+        | (Leg::Withdraw | Leg::WithdrawUndone, Side::Buy) => debit == hot && credit == user,
         (Leg::ReverseResult, Side::Buy) => {
             let treasury = &Owner::Treasury;
             (debit == hot && credit == treasury) || (debit == treasury && credit == hot)
@@ -46,6 +45,7 @@ fn is_in_place(transfer: &Transfer, side: Side, user: &Owner) -> bool {
         (
             Leg::Withdraw
             | Leg::WithdrawBack
+            | Leg::WithdrawUndone
             | Leg::ReversePay
             | Leg::ReverseReceive
             | Leg::ReverseFee
@@ -130,6 +130,7 @@ fn is_of_trade(leg: Leg) -> bool {
         | Leg::Hold
         | Leg::Withdraw
         | Leg::WithdrawBack
+        | Leg::WithdrawUndone
         | Leg::ReversePay
         | Leg::ReverseReceive
         | Leg::ReverseFee

@@ -137,14 +137,14 @@ impl Records {
         }
     }
 
-    /// Nothing is booked before it is signed.
+    /// Nothing is booked before it is begun; and what is given up before it is signed is booked with its opposite.
     fn transferred(&self, step: Step) -> Booked {
         let Some(fact) = self.withdrawals.iter().find(|fact| fact.step == step) else {
             return Booked::No;
         };
         match &fact.result {
             Some(StepResult::Transferred { .. }) => Booked::Yes,
-            None if fact.signed => Booked::Perhaps,
+            None if fact.begun => Booked::Perhaps,
             None
             | Some(StepResult::Traded(_) | StepResult::Reversed | StepResult::Notified | StepResult::Failure { .. }) => {
                 Booked::No
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    fn records(trade: Option<StepResult>, withdrawal: Option<StepResult>, signed: bool) -> Records {
+    fn records(trade: Option<StepResult>, withdrawal: Option<StepResult>, begun: bool) -> Records {
         let order_id = OrderId::FIRST;
         let step = Step::Exchange;
         Records {
@@ -220,7 +220,7 @@ mod tests {
                 step: Step::WithdrawBack,
                 state: State::Open,
                 result: withdrawal,
-                signed,
+                begun,
                 from: UserId::HOT_WALLET,
                 to: UserId::HOT_WALLET,
                 amount: Amount::zero(Asset::BTC),
@@ -249,19 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_is_booked_for_certain_once_it_is_recorded_and_never_before_it_is_signed() {
+    fn a_transfer_is_booked_for_certain_once_it_is_recorded_and_never_before_it_is_begun() {
         let transferred = Some(StepResult::Transferred {
             transaction: "t".to_owned(),
         });
-        for (result, signed, booked) in [
+        for (result, begun, booked) in [
             (None, false, Booked::No),
             (None, true, Booked::Perhaps),
             (transferred, true, Booked::Yes),
             (failure(), false, Booked::No),
+            // Its booking is undone.
+            (failure(), true, Booked::No),
             // There was nothing to take back.
             (Some(StepResult::Reversed), false, Booked::No),
         ] {
-            let evidence = records(None, result.clone(), signed).evidence(None);
+            let evidence = records(None, result.clone(), begun).evidence(None);
             assert_eq!(evidence.taken_back, booked, "{result:?}");
             assert_eq!(evidence.withdrawn, Booked::No, "there is no such command");
         }

@@ -23,9 +23,9 @@ pub struct WithdrawalFact {
     pub state: State,
     /// Its result, once it has one.
     pub result: Option<StepResult>,
-    /// Whether it is signed: from then on it can fail only by an operator's word, once the chain shows that its nonce went
-    /// to another transfer.
-    pub signed: bool,
+    /// Whether it may have booked something: it is signed, or about to be. Once signed it can fail only by an operator's
+    /// word, when the chain shows that its nonce went to another transfer.
+    pub begun: bool,
     /// Whose coins move.
     pub from: UserId,
     /// Who gets them.
@@ -65,7 +65,7 @@ fn to_fact(row: &Row<'_>) -> rusqlite::Result<WithdrawalFact> {
         step: row.get::<_, String>(1)?.parse().map_err(|error| bad(1, error))?,
         state: State::from_name(&row.get::<_, String>(2)?).ok_or_else(|| bad(2, "not a state of a command"))?,
         result,
-        signed: beyond_recall(&row.get::<_, String>(4)?),
+        begun: beyond_recall(&row.get::<_, String>(4)?),
         from: movement.from,
         to: movement.to,
         amount: movement.amount,

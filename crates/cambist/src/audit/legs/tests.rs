@@ -142,6 +142,8 @@ fn a_leg_goes_between_the_accounts_it_is_for() {
     }
     let back = posted(Leg::WithdrawBack, ada(), Owner::HotWallet, btc("1"));
     assert!(misplaced(std::slice::from_ref(&back), Side::Buy, &ada()).is_empty());
+    let undone = posted(Leg::WithdrawUndone, Owner::HotWallet, ada(), btc("1"));
+    assert!(misplaced(&[undone], Side::Buy, &ada()).is_empty());
     assert_eq!(
         misplaced(&[back], Side::Sell, &ada()),
         ["has a leg withdraw_back from user:2 to hot_wallet"]

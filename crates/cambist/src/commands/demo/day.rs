@@ -124,9 +124,13 @@ fn told_by(leg: Leg) -> Option<&'static str> {
             Some("reversed")
         }
         Leg::Release => Some("released"),
-        Leg::Deposit | Leg::FundFiat | Leg::FundCrypto | Leg::AdjustFiat | Leg::AdjustCrypto | Leg::WithdrawBack => {
-            None
-        }
+        Leg::Deposit
+        | Leg::FundFiat
+        | Leg::FundCrypto
+        | Leg::AdjustFiat
+        | Leg::AdjustCrypto
+        | Leg::WithdrawBack
+        | Leg::WithdrawUndone => None,
     }
 }
 

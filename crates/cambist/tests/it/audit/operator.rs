@@ -5,6 +5,7 @@ use contracts::{Asset, UserId};
 use reqwest::Method;
 use test_kit::api::placed;
 use test_kit::system::TestSystem;
+use test_kit::waiting::{PATIENCE, eventually};
 
 use super::*;
 
@@ -30,6 +31,35 @@ async fn a_completed_buy_that_an_operator_takes_back_is_no_finding() {
     assert_eq!(user.balances().await, ("570".into(), "0".into()));
     assert_eq!(system.balance(&Owner::HotWallet, Asset::BTC), "1003");
     assert_eq!(system.coins(UserId::HOT_WALLET.get(), Asset::BTC).await, "1000000");
+}
+
+#[tokio::test]
+async fn a_way_back_that_is_given_up_because_the_user_has_sold_is_no_finding() {
+    let system = TestSystem::start().await;
+    let user = system.api.given_a_user_with("ada", "600").await;
+    user.order_at_its_end(placed(&user.buy("30", None).await)).await;
+    user.order_at_its_end(placed(&user.sell("1.5", None).await)).await;
+    let stopped = system.stop().await;
+    // As a process leaves it that died after it had found the balance sufficient, and before the ledger answered.
+    let begun = r#"INSERT INTO bc_gateway_commands
+        (order_id, step, content, progress, state, epoch, next_attempt_at, created_at, updated_at)
+        SELECT order_id, 'withdraw_back', replace(content, '"compensate":false', '"compensate":true'),
+        '{"phase":"booking"}', 'open', 1, 0, 0, 0 FROM bc_gateway_commands WHERE order_id = 1"#;
+    let database = Connection::open(stopped.database()).unwrap();
+    assert_eq!(database.execute(begun, ()).unwrap(), 1);
+    drop(database);
+    let system = stopped.start().await;
+    let user = user.at(&system.api);
+    eventually(PATIENCE, "it is given up", async || {
+        system.assert_clean();
+        let database = storage::sqlite::reader(&system.database()).unwrap();
+        let ended = "SELECT state FROM bc_gateway_commands WHERE step = 'withdraw_back'";
+        let state: String = database.query_row(ended, (), |row| row.get(0)).unwrap();
+        if state == "failed" { Ok(()) } else { Err(state) }
+    })
+    .await;
+    system.assert_at_rest();
+    assert_eq!(user.balances().await, ("585".into(), "1.5".into()));
 }
 
 #[tokio::test]
