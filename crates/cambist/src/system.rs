@@ -129,6 +129,8 @@ pub struct System {
     clock: Arc<dyn Clock>,
     http: HttpMetrics,
     queues: Arc<LocalTransport>,
+    /// Every database of this process.
+    books: Vec<Database>,
 }
 
 /// The outboxes' rows on their way to the dispatchers.
@@ -174,7 +176,13 @@ impl System {
             clock,
             entropy,
         };
-        let Outside { venue, chain, mailer } = outside;
+        let Outside {
+            venue,
+            chain,
+            mailer,
+            mut books,
+        } = outside;
+        books.push(wiring.database.clone());
         let auth = wiring.auth();
         let balance = wiring.balance();
         let exchanger = wiring.exchanger(&balance, venue);
@@ -212,6 +220,7 @@ impl System {
             clock: wiring.clock,
             http: HttpMetrics::default(),
             queues,
+            books,
         })
     }
 
@@ -235,6 +244,15 @@ impl System {
         // Bound before anything runs: a second process on the same ports ends without having done a thing.
         let sockets = listeners::bind(&self.settings).await?;
 
+        for database in self.books.clone() {
+            let stop = shutdown.token();
+            shutdown.spawn("a database", async move {
+                tokio::select! {
+                    error = database.failure() => Err(error),
+                    () = stop.cancelled() => Ok(()),
+                }
+            });
+        }
         // While all of it is there.
         let metrics = self.metrics();
         let work = Shutdown::new();

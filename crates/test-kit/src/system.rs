@@ -102,6 +102,7 @@ impl TestSystem {
             venue: venue.clone(),
             chain: chain.clone(),
             mailer: Arc::new(mailer),
+            books: vec![venue.database().clone(), chain.database().clone()],
         };
 
         let (database, _) = open_database(&data.join("cambist.db"), clock.as_ref()).expect("a database");

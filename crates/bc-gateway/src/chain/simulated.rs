@@ -108,6 +108,12 @@ impl SimulatedChain {
         })
     }
 
+    /// Its books: when they fail, there is no chain any more.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// The confirmed coins at an address.
     ///
     /// # Errors
@@ -144,7 +150,9 @@ impl SimulatedChain {
     /// What an address has, and after which of its transfers: both from one snapshot.
     async fn funds(&self, address: &Address, asset: Asset) -> Result<Funds, StoreError> {
         let blocks = match self.memory.tip.funds(address, asset) {
-            Ok(funds) => return Ok(funds),
+            // What is remembered counts for as long as the books can be kept.
+            Ok(funds) if !self.database.has_failed() => return Ok(funds),
+            Ok(_) => return Err(self.database.failure().await),
             Err(blocks) => blocks,
         };
         let funds = self

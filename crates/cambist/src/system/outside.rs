@@ -15,6 +15,7 @@ use exchanger::venue::simulated::{Course, Market, RandomManners as VenueManners,
 use notification::mailer::{EmlMailer, Sender, SmtpMailer, SmtpServer};
 use notification::ports::Mailer;
 use service_kit::settings::{MailSecurity, Settings};
+use storage::sqlite::Database;
 
 /// A file of certificates may have as much; all public authorities together take a quarter.
 const MAX_AUTHORITIES_BYTES: u64 = 1024 * 1024;
@@ -28,6 +29,8 @@ pub struct Outside {
     pub chain: Arc<dyn Chain>,
     /// How users are told.
     pub mailer: Arc<dyn Mailer>,
+    /// What the simulators keep their books in. The process ends when they fail, as it does with its own.
+    pub books: Vec<Database>,
 }
 
 impl Outside {
@@ -41,9 +44,11 @@ impl Outside {
         clock: &Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> anyhow::Result<Self> {
+        let (venue, chain) = (venue(settings, clock)?, chain(settings, custody, clock)?);
         Ok(Self {
-            venue: Arc::new(venue(settings, clock)?),
-            chain: Arc::new(chain(settings, custody, clock)?),
+            books: vec![venue.database().clone(), chain.database().clone()],
+            venue: Arc::new(venue),
+            chain: Arc::new(chain),
             mailer: mailer(settings, entropy)?,
         })
     }

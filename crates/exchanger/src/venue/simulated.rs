@@ -97,6 +97,12 @@ impl SimulatedVenue {
         })
     }
 
+    /// Its books: when they fail, there is no venue any more.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        self.book.database()
+    }
+
     /// Moves the market; orders that come from now on trade at it.
     pub fn set_market(&self, market: Market) {
         *self.market.lock().unwrap_or_else(PoisonError::into_inner) = market;

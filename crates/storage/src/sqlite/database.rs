@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
 use super::{Readers, Writer};
+use crate::StoreError;
 
 /// How long SQLite waits for another program that has the file locked.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,6 +135,7 @@ impl Database {
             return Err(OpenError::NoLog { path: path.to_owned() }.into());
         }
         prepare(&mut connection)?;
+        start_afresh(&connection).map_err(sqlite)?;
         let readers = (0..options.readers.max(1))
             .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
@@ -166,6 +168,18 @@ impl Database {
     #[must_use]
     pub const fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// Waits until the disk fails to keep what was written. From then on nothing is stored or told; a process should end,
+    /// so that the next one opens the file anew.
+    pub async fn failure(&self) -> StoreError {
+        self.writer.forced().failure().await
+    }
+
+    /// Whether the disk has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.writer.forced().has_failed()
     }
 
     /// The way to read.
@@ -247,15 +261,25 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         .map(drop)
 }
 
+/// Writes what is in the log into the database, forces it to disk, and begins the log anew. A process that was killed may
+/// have left commits that were written and not forced; one whose disk failed, pages that can be read, are not on disk, and
+/// that no further force would write. Whatever is read from here on is acted upon.
+fn start_afresh(connection: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if busy {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let reason = "another program reads it for long; end that one first".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(reason)));
+    }
+    Ok(())
+}
+
 /// The write-ahead log, to be forced to disk by the writer. SQLite makes it when the database is opened, and keeps it for
 /// as long as a connection is open.
 fn log_of(path: &Path) -> std::io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let log = OpenOptions::new().read(true).write(true).open(&name)?;
-    // A process that was killed may have left commits that are written and not on disk, and so may a migration: whatever
-    // is read from here on is acted upon.
-    log.sync_data()?;
     // Its name is on disk when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;

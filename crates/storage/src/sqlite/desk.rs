@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 use super::{Database, Tx};
 use crate::StoreError;
 
+/// The most callers that wait at one desk.
+const MAX_LINE: usize = 8_192;
+
 /// Does the work of a batch inside a transaction: an answer for each item, in their order. It may see an item again when
 /// the batch was rolled back.
 type Work<I, O> = dyn Fn(&mut Tx<'_>, &[Arc<I>]) -> rusqlite::Result<Vec<O>> + Send + Sync;
@@ -23,7 +26,7 @@ pub struct Desk<I, O>(Arc<Inner<I, O>>);
 struct Inner<I, O> {
     database: Database,
     work: Box<Work<I, O>>,
-    /// Those who wait. Bounded by the callers' own bounds: each waits for its answer.
+    /// Those who wait; at most [`MAX_LINE`].
     line: Mutex<Vec<Waiting<I, O>>>,
 }
 
@@ -66,7 +69,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
             answer,
         };
         let writer = self.0.database.writer();
-        if let Some(turn) = self.stand_in_line(waiting) {
+        if let Some(turn) = self.stand_in_line(waiting)? {
             // Whoever is about to come may come along: with others ready to run, they run first.
             tokio::task::yield_now().await;
             // Whatever comes of it, everybody hears of it below: by an answer, or by its absence.
@@ -86,10 +89,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
     }
 
     /// Whoever is the first in line takes the turn for all that follow until it is served.
-    fn stand_in_line(&self, waiting: Waiting<I, O>) -> Option<Turn<I, O>> {
+    fn stand_in_line(&self, waiting: Waiting<I, O>) -> Result<Option<Turn<I, O>>, StoreError> {
         let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.len() >= MAX_LINE {
+            return Err(StoreError::Overloaded);
+        }
         line.push(waiting);
-        (line.len() == 1).then(|| Turn(Some(Arc::clone(&self.0))))
+        Ok((line.len() == 1).then(|| Turn(Some(Arc::clone(&self.0)))))
     }
 }
 
@@ -103,8 +109,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Turn<I, O> {
         let (items, answers): (Vec<_>, Vec<_>) = desk
             .leave()
             .into_iter()
+            // Whoever gave up waiting has not been served, and asks again or does without.
+            .filter(|waiting| !waiting.answer.is_closed())
             .map(|waiting| (waiting.item, waiting.answer))
             .unzip();
+        if items.is_empty() {
+            return Ok(());
+        }
         let outcomes = (desk.work)(tx, &items)?;
         tx.after_commit(move || {
             for (answer, outcome) in answers.into_iter().zip(outcomes) {

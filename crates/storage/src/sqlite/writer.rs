@@ -229,6 +229,8 @@ async fn run_group(
     metrics.work.record_time(work.elapsed());
     disk.is_free().await;
     let committed = match sound {
+        // It may hold what was tried again because the disk has failed meanwhile.
+        Ok(()) if disk.has_failed() => Err(closed()),
         Ok(()) => disk.commit(jobs, || group.commit()).await,
         Err(error) => Err(error),
     };
@@ -299,7 +301,12 @@ where
             // A job that failed knows better why than its group does.
             (_, Some(Err(error))) | (Err(error), _) => Err(error),
             (Ok(()), Some(Ok(value))) => {
-                effects.into_iter().for_each(|effect| effect());
+                for effect in effects {
+                    // It is on disk, whatever its effects come to: the next ones and the caller's answer follow all the same.
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
+                        tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
+                    }
+                }
                 Ok(value)
             }
             (Ok(()), None) => Err(closed()),

@@ -12,6 +12,9 @@ use crate::group_commit::{numbers, set, with_a_table};
 /// Says to this test that it is the child, and where to write.
 const CHILD: &str = "STORAGE_TEST_WRITE_UNTIL_KILLED";
 const ACKNOWLEDGED: &str = "acknowledged ";
+/// A database and its log.
+const FILE: &str = "test.db";
+const LOG: &str = "test.db-wal";
 /// How many writers the child has at once: they share commits, and the kill finds some in the middle.
 const WRITERS: i64 = 20;
 
@@ -75,4 +78,42 @@ fn write_until_killed(folder: &Path) {
         }
         writers.join_all().await;
     });
+}
+/// Copies a database as a process that is killed leaves it.
+fn as_left(from: &Path, to: &Path, files: &[&str]) {
+    for file in files {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_left_in_the_log_is_in_the_database_before_the_next_one_reads_it() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [first, second, third] = folders.each_ref().map(tempfile::TempDir::path);
+    let database = open(first, Options::default()).unwrap();
+    with_a_table(&database).await;
+    set(&database, 7).await.unwrap();
+    as_left(first, second, &[FILE, LOG]);
+    assert!(std::fs::metadata(second.join(LOG)).unwrap().len() > 0);
+
+    let _next = open(second, Options::default()).unwrap();
+    assert_eq!(std::fs::metadata(second.join(LOG)).unwrap().len(), 0, "it begins anew");
+    as_left(second, third, &[FILE]);
+    let alone = open(third, Options::default()).unwrap();
+    assert_eq!(numbers(&alone).await, [7]);
+}
+
+#[tokio::test]
+async fn a_program_that_reads_for_long_keeps_the_next_process_from_trusting_the_log() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [first, second] = folders.each_ref().map(tempfile::TempDir::path);
+    let database = open(first, Options::default()).unwrap();
+    with_a_table(&database).await;
+    as_left(first, second, &[FILE, LOG]);
+    let reading = rusqlite::Connection::open(second.join(FILE)).unwrap();
+    reading.execute_batch("BEGIN; SELECT count(*) FROM numbers").unwrap();
+    let refusal = open(second, Options::default()).err().unwrap();
+    assert!(format!("{refusal:?}").contains("reads it for long"), "{refusal:?}");
+    reading.execute_batch("COMMIT").unwrap();
+    open(second, Options::default()).unwrap();
 }

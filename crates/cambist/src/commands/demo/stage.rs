@@ -76,7 +76,8 @@ impl Stage {
             manners.clone(),
         )?;
         let (heard, mails) = mpsc::channel(MAILS);
-        let usual = Outside::open(&settings, &custody, &clock, entropy.as_ref())?;
+        let mut usual = Outside::open(&settings, &custody, &clock, entropy.as_ref())?;
+        usual.books.push(chain.database().clone());
         let outside = Outside {
             chain: Arc::new(chain),
             mailer: Arc::new(Overheard {
@@ -84,6 +85,7 @@ impl Stage {
                 heard,
             }),
             venue: usual.venue,
+            books: usual.books,
         };
         let operator = entropy.next_id();
         let caller = Caller::Operator("demo".to_owned());

@@ -106,6 +106,10 @@ impl Book {
         Self { database, door }
     }
 
+    pub(super) const fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Enters what becomes of an order, unless its name is taken: then that order is the answer. Expired orders are
     /// turned away at the door and leave no trace. In one transaction with whoever comes at the same time.
     pub(super) async fn enter(&self, arrival: Arrival) -> Result<Answer, StoreError> {

@@ -5,8 +5,9 @@
 //! their order: what was written on top of another commit is never on disk without it.
 //!
 //! What it keeps true: nobody hears of a commit before it is on disk, neither whoever wrote it nor whoever reads it
-//! ([`Forced::catch_up`]); after a disk that failed to keep what it was given nothing is accepted and nothing is told any
-//! more, because nobody knows what of it is there (PostgreSQL wiki, "Fsync Errors"). The next start reads what is.
+//! ([`Forced::catch_up`]); after a disk that failed to keep what it was given nothing is stored and nothing is told any
+//! more, because nobody knows what of it is there (PostgreSQL wiki, "Fsync Errors"). The process ends, and the next one
+//! writes what it can still read once more before it trusts it (`Database::open`).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,6 +67,34 @@ impl Forced {
             Ok(false) | Err(_) => Err(failed()),
         }
     }
+
+    /// Waits until the disk has failed.
+    pub(in crate::sqlite) async fn failure(&self) -> StoreError {
+        let mut forced = self.0.forced.subscribe();
+        // It is there for as long as this is.
+        let _ = forced.wait_for(Option::is_none).await;
+        failed()
+    }
+
+    /// Whether the disk has failed.
+    pub(in crate::sqlite) fn has_failed(&self) -> bool {
+        self.0.forced.borrow().is_none()
+    }
+
+    fn fail(&self) {
+        self.0.forced.send_replace(None);
+    }
+}
+
+/// Takes a thread that dies for a disk that has failed: nobody else would force anything.
+struct Watch(Forced);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail();
+        }
+    }
 }
 
 /// The writer's side of the thread that forces.
@@ -86,6 +115,7 @@ impl Disk {
         let thread = std::thread::Builder::new()
             .name("sqlite-disk".to_owned())
             .spawn(move || {
+                let _watch = Watch(theirs.clone());
                 while let Some(group) = written.blocking_recv() {
                     force(&to_disk, group, &theirs, &metrics);
                     // Whoever writes is there for as long as groups come.
@@ -108,7 +138,7 @@ impl Disk {
 
     /// Whether the disk has failed.
     pub(super) fn has_failed(&self) -> bool {
-        self.progress.0.forced.borrow().is_none()
+        self.progress.has_failed()
     }
 
     /// Waits until no group is on its way.
@@ -142,8 +172,11 @@ impl Disk {
             commit: watch,
         };
         self.busy = true;
-        // The thread lives for as long as this.
-        self.groups.send(written).await.map_err(|_| failed())
+        if self.groups.send(written).await.is_err() {
+            // The thread is dead. Nothing that was written is ever forced.
+            self.progress.fail();
+        }
+        Ok(())
     }
 
     /// Waits until all is on disk.
@@ -161,22 +194,29 @@ impl Disk {
 
 fn force(to_disk: &Force, group: Written, progress: &Forced, metrics: &WriterMetrics) {
     let Written { number, jobs, commit } = group;
-    let forced = if progress.0.forced.borrow().is_none() {
-        Err(failed())
+    let forced = if progress.has_failed() {
+        Err(None)
     } else {
-        to_disk().map_err(|error| {
-            tracing::error!(%error, jobs = jobs.len(), "the disk did not keep a commit; restart the process once it is well");
-            failed()
-        })
+        to_disk().map_err(Some)
     };
-    progress.0.forced.send_replace(forced.as_ref().ok().map(|()| number));
-    if forced.is_ok() {
-        metrics.commit.record_time(commit.elapsed());
-        metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
-    } else {
-        metrics.failed_groups.one();
+    match forced {
+        Ok(()) => {
+            metrics.commit.record_time(commit.elapsed());
+            metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
+            // What follows the commit is done before anybody reads it: what is kept in memory is never behind.
+            answer(jobs, &Ok(()));
+            progress.0.forced.send_replace(Some(number));
+        }
+        Err(error) => {
+            // Before anybody hears of it, and tries again.
+            progress.fail();
+            metrics.failed_groups.one();
+            if let Some(error) = error {
+                tracing::error!(%error, jobs = jobs.len(), "the disk did not keep a commit; nothing is stored any more");
+            }
+            answer(jobs, &Err(failed()));
+        }
     }
-    answer(jobs, &forced);
 }
 
 /// Tells everybody what became of their jobs.
@@ -191,125 +231,8 @@ pub(super) fn answer(jobs: impl IntoIterator<Item = Box<dyn Job>>, committed: &R
 }
 
 fn failed() -> StoreError {
-    StoreError::Unavailable("the disk failed to keep what was written; nothing is stored until a restart".to_owned())
+    StoreError::Unavailable("the disk did not keep what was written; nothing is stored until a restart".to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
-    use rusqlite::Connection;
-    use tokio::sync::oneshot;
-    use tokio::task::JoinHandle;
-
-    use super::super::{Tx, Writer};
-    use super::*;
-    use crate::sqlite::Readers;
-
-    type Told<T> = JoinHandle<Result<T, StoreError>>;
-
-    /// A writer whose disk takes what it is given when it is told to, well or not.
-    struct Given {
-        writer: Writer,
-        readers: Readers,
-        disk: SyncSender<io::Result<()>>,
-        asked: Receiver<()>,
-        _folder: tempfile::TempDir,
-    }
-
-    fn a_slow_disk() -> Given {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        let connection = Connection::open(&path).unwrap();
-        let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (n INTEGER)";
-        connection.execute_batch(schema).unwrap();
-        let (disk, told) = sync_channel::<io::Result<()>>(10);
-        let (asks, asked) = sync_channel(10);
-        let to_disk: Force = Box::new(move || {
-            let _ = asks.send(());
-            told.recv().unwrap_or(Ok(()))
-        });
-        let lock = Arc::new(tempfile::tempfile().unwrap());
-        let writer = Writer::start(connection, 100, to_disk, lock).unwrap();
-        let readers = Readers::new(vec![Connection::open(&path).unwrap()], writer.forced().clone());
-        Given {
-            writer,
-            readers,
-            disk,
-            asked,
-            _folder: folder,
-        }
-    }
-
-    impl Given {
-        /// Writes a number; the second is told once it is in the transaction.
-        fn write(&self, number: i64) -> (Told<usize>, oneshot::Receiver<()>) {
-            let writer = self.writer.clone();
-            let (entered, inside) = oneshot::channel();
-            let job = move |tx: &mut Tx<'_>| {
-                let _ = entered.send(());
-                tx.execute("INSERT INTO t VALUES (?)", [number])
-            };
-            (tokio::spawn(async move { writer.run(job).await }), inside)
-        }
-
-        /// Counts the numbers; the second is told once it has seen them.
-        fn count(&self) -> (Told<i64>, oneshot::Receiver<()>) {
-            let readers = self.readers.clone();
-            let (left, seen) = oneshot::channel();
-            let count = move |connection: &Connection| {
-                let count = connection.query_row("SELECT count(*) FROM t", (), |row| row.get(0));
-                let _ = left.send(());
-                count
-            };
-            (tokio::spawn(async move { readers.run(count).await }), seen)
-        }
-
-        async fn disk_is_asked(self) -> Self {
-            let waits = tokio::task::spawn_blocking(move || {
-                self.asked.recv().unwrap();
-                self
-            });
-            waits.await.unwrap()
-        }
-    }
-
-    #[tokio::test]
-    async fn neither_a_writer_nor_a_reader_hears_of_a_commit_before_it_is_on_disk() {
-        let given = a_slow_disk();
-        let (first, _) = given.write(1);
-        let given = given.disk_is_asked().await;
-        let (read, seen) = given.count();
-        seen.await.unwrap();
-        // Whoever comes now joins the next group, which is written but cannot be forced yet.
-        let (second, inside) = given.write(2);
-        inside.await.unwrap();
-        assert!(!first.is_finished() && !read.is_finished() && !second.is_finished());
-        given.disk.send(Ok(())).unwrap();
-        assert_eq!(first.await.unwrap(), Ok(1));
-        let given = given.disk_is_asked().await;
-        assert!(!second.is_finished());
-        given.disk.send(Ok(())).unwrap();
-        assert_eq!(second.await.unwrap(), Ok(1));
-        assert_eq!(read.await.unwrap(), Ok(1), "of the moment in which it was read");
-        assert_eq!(given.count().0.await.unwrap(), Ok(2));
-    }
-
-    #[tokio::test]
-    async fn after_a_disk_that_failed_nothing_is_stored_or_told_any_more() {
-        let given = a_slow_disk();
-        let (first, _) = given.write(1);
-        let given = given.disk_is_asked().await;
-        let (second, inside) = given.write(2);
-        inside.await.unwrap();
-        given.disk.send(Err(io::Error::other("as arranged"))).unwrap();
-        for written in [first, second, given.write(3).0] {
-            assert!(matches!(written.await.unwrap(), Err(StoreError::Unavailable(_))));
-        }
-        assert!(matches!(
-            given.count().0.await.unwrap(),
-            Err(StoreError::Unavailable(_))
-        ));
-        assert!(given.asked.try_recv().is_err(), "nobody tries the disk again");
-    }
-}
+mod tests;

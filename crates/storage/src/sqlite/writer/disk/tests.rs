@@ -1,0 +1,196 @@
+//! A disk that takes its time, or fails: who hears of what, and what is in the file afterwards.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::super::{Tx, Writer};
+use super::*;
+use crate::sqlite::Readers;
+
+type Told<T> = JoinHandle<Result<T, StoreError>>;
+
+/// A writer whose disk takes what it is given when it is told to, well or not.
+struct Given {
+    writer: Writer,
+    readers: Readers,
+    disk: SyncSender<io::Result<()>>,
+    asked: Receiver<()>,
+    /// Lets [`Given::write_slowly`] come to its end.
+    go_on: SyncSender<()>,
+    gate: Arc<Mutex<Receiver<()>>>,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn a_slow_disk() -> Given {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    let connection = Connection::open(&path).unwrap();
+    let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (n INTEGER)";
+    connection.execute_batch(schema).unwrap();
+    let (disk, told) = sync_channel::<io::Result<()>>(10);
+    let (asks, asked) = sync_channel(10);
+    let to_disk: Force = Box::new(move || {
+        let _ = asks.send(());
+        let told = told.recv().unwrap_or(Ok(()));
+        let dies = told
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+        assert!(!dies, "as arranged");
+        told
+    });
+    let (go_on, gate) = sync_channel(1);
+    let lock = Arc::new(tempfile::tempfile().unwrap());
+    let writer = Writer::start(connection, 100, to_disk, lock).unwrap();
+    let readers = Readers::new(vec![Connection::open(&path).unwrap()], writer.forced().clone());
+    Given {
+        writer,
+        readers,
+        disk,
+        asked,
+        go_on,
+        gate: Arc::new(Mutex::new(gate)),
+        path,
+        _folder: folder,
+    }
+}
+
+impl Given {
+    /// Writes a number; the second is told once it is in the transaction.
+    fn write(&self, number: i64) -> (Told<usize>, oneshot::Receiver<()>) {
+        let writer = self.writer.clone();
+        let (entered, inside) = oneshot::channel();
+        let job = move |tx: &mut Tx<'_>| {
+            let _ = entered.send(());
+            tx.execute("INSERT INTO t VALUES (?)", [number])
+        };
+        (tokio::spawn(async move { writer.run(job).await }), inside)
+    }
+
+    /// Writes a number when it is let go on; the second is told once it is in the transaction.
+    fn write_slowly(&self) -> (Told<usize>, oneshot::Receiver<()>) {
+        let (writer, gate) = (self.writer.clone(), Arc::clone(&self.gate));
+        let (entered, inside) = oneshot::channel();
+        let job = move |tx: &mut Tx<'_>| {
+            let _ = entered.send(());
+            let _ = gate.lock().unwrap().recv();
+            tx.execute("INSERT INTO t VALUES (100)", ())
+        };
+        (tokio::spawn(async move { writer.run(job).await }), inside)
+    }
+
+    /// The file as another program sees it, which waits for no disk.
+    fn file(&self) -> Connection {
+        Connection::open(&self.path).unwrap()
+    }
+
+    /// Counts the numbers; the second is told once it has seen them.
+    fn count(&self) -> (Told<i64>, oneshot::Receiver<()>) {
+        let readers = self.readers.clone();
+        let (left, seen) = oneshot::channel();
+        let count = move |connection: &Connection| {
+            let count = connection.query_row("SELECT count(*) FROM t", (), |row| row.get(0));
+            let _ = left.send(());
+            count
+        };
+        (tokio::spawn(async move { readers.run(count).await }), seen)
+    }
+
+    async fn disk_is_asked(self) -> Self {
+        let waits = tokio::task::spawn_blocking(move || {
+            self.asked.recv().unwrap();
+            self
+        });
+        waits.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn neither_a_writer_nor_a_reader_hears_of_a_commit_before_it_is_on_disk() {
+    let given = a_slow_disk();
+    let (first, _) = given.write(1);
+    let given = given.disk_is_asked().await;
+    let (read, seen) = given.count();
+    seen.await.unwrap();
+    // Whoever comes now joins the next group, which is written but cannot be forced yet.
+    let (second, inside) = given.write(2);
+    inside.await.unwrap();
+    assert!(!first.is_finished() && !read.is_finished() && !second.is_finished());
+    given.disk.send(Ok(())).unwrap();
+    assert_eq!(first.await.unwrap(), Ok(1));
+    let given = given.disk_is_asked().await;
+    assert!(!second.is_finished());
+    given.disk.send(Ok(())).unwrap();
+    assert_eq!(second.await.unwrap(), Ok(1));
+    assert_eq!(read.await.unwrap(), Ok(1), "of the moment in which it was read");
+    assert_eq!(given.count().0.await.unwrap(), Ok(2));
+}
+
+#[tokio::test]
+async fn after_a_disk_that_failed_nothing_is_stored_or_told_any_more() {
+    let given = a_slow_disk();
+    let (first, _) = given.write(1);
+    let given = given.disk_is_asked().await;
+    let (second, inside) = given.write(2);
+    inside.await.unwrap();
+    given.disk.send(Err(io::Error::other("as arranged"))).unwrap();
+    for written in [first, second, given.write(3).0] {
+        assert!(matches!(written.await.unwrap(), Err(StoreError::Unavailable(_))));
+    }
+    assert!(matches!(
+        given.count().0.await.unwrap(),
+        Err(StoreError::Unavailable(_))
+    ));
+    assert!(given.asked.try_recv().is_err(), "nobody tries the disk again");
+    let stored = given.file();
+    let only: i64 = stored.query_row("SELECT sum(n) FROM t", (), |row| row.get(0)).unwrap();
+    assert_eq!(only, 1, "what came after it is not even written");
+}
+
+#[tokio::test]
+async fn what_is_tried_again_because_the_disk_failed_is_not_stored_beside_the_first_try() {
+    let given = a_slow_disk();
+    let (first, _) = given.write(1);
+    let given = given.disk_is_asked().await;
+    // It keeps the next group open, so that whoever tries again finds room in it.
+    let (open, inside) = given.write_slowly();
+    inside.await.unwrap();
+    given.disk.send(Err(io::Error::other("as arranged"))).unwrap();
+    assert!(first.await.unwrap().is_err());
+    let (again, _) = given.write(1);
+    while given.writer.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    given.go_on.send(()).unwrap();
+    assert!(open.await.unwrap().is_err() && again.await.unwrap().is_err());
+    let count: i64 = given
+        .file()
+        .query_row("SELECT count(*) FROM t", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_thread_that_dies_counts_as_a_disk_that_has_failed() {
+    let given = a_slow_disk();
+    let (written, _) = given.write(1);
+    let given = given.disk_is_asked().await;
+    given
+        .disk
+        .send(Err(io::Error::from(io::ErrorKind::Interrupted)))
+        .unwrap();
+    assert!(written.await.unwrap().is_err());
+    assert!(matches!(
+        given.writer.forced().failure().await,
+        StoreError::Unavailable(_)
+    ));
+    assert!(matches!(
+        given.count().0.await.unwrap(),
+        Err(StoreError::Unavailable(_))
+    ));
+}
