@@ -93,9 +93,9 @@ pub enum Settlement {
 /// A service's outbox, as the dispatcher uses it.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
-    /// Takes at most `limit` rows for `destination` that are due, oldest first, and puts their next attempt off by
-    /// `lease`, so that no other dispatcher takes them meanwhile. By destination, so that the many rows of one that is
-    /// away never stand before those of its neighbours.
+    /// Takes at most `limit` rows for `destination` that are due (and what is stored together with the last of them), oldest
+    /// first, and puts their next attempt off by `lease`, so that no other dispatcher takes them meanwhile. By destination,
+    /// so that the many rows of one that is away never stand before those of its neighbours.
     async fn claim_due(
         &self,
         now: Timestamp,

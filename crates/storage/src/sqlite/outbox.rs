@@ -1,4 +1,11 @@
 //! The outbox on SQLite.
+//!
+//! What one job says to one destination shares a row: most jobs carry the steps of many orders, and a row for each message
+//! would cost two entries in two trees to write and as much to remove. A row goes when the fates of all its messages are
+//! known; those that did not arrive become rows of their own. Until then its messages may be delivered again after a crash,
+//! as any may.
+
+mod open_rows;
 
 use std::time::Duration;
 
@@ -9,6 +16,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 use tokio::sync::mpsc;
 
+use self::open_rows::{MAX_TOGETHER, MessageId, OpenRows};
 use super::columns::micros;
 use super::{Database, Tx};
 use crate::StoreError;
@@ -41,6 +49,12 @@ pub const OUTBOX_TIMES: &str = "
 ALTER TABLE {service}_outbox ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Parts the messages of a row (RFC 7464): no JSON text contains it.
+const SEPARATOR: char = '\u{1e}';
+
+/// How many messages the rows of an outbox hold, as an expression of SQL.
+pub(super) const MESSAGES: &str = "length(payload) - length(replace(payload, char(30), '')) + 1";
+
 /// Rows whose transaction is on disk, on their way to the dispatcher.
 pub type OutboxRows = mpsc::Receiver<OutboxRow>;
 
@@ -50,6 +64,15 @@ pub struct SqliteOutbox {
     database: Database,
     sql: std::sync::Arc<Statements>,
     committed: mpsc::Sender<OutboxRow>,
+    open: std::sync::Arc<OpenRows>,
+}
+
+/// What a job says to one destination, until the job ends.
+pub(super) struct Envelope {
+    outbox: SqliteOutbox,
+    now: Timestamp,
+    destination: Destination,
+    payloads: Vec<String>,
 }
 
 struct Statements {
@@ -59,6 +82,7 @@ struct Statements {
     bring_forward: String,
     delete: String,
     retry: String,
+    again: String,
     take: String,
     bury: String,
     count: String,
@@ -84,25 +108,32 @@ impl SqliteOutbox {
             ),
             delete: format!("DELETE FROM {service}_outbox WHERE id = ?"),
             retry: format!("UPDATE {service}_outbox SET attempts = attempts + 1, next_attempt_at = ? WHERE id = ?"),
-            take: format!("DELETE FROM {service}_outbox WHERE id = ? RETURNING destination, payload"),
+            again: format!(
+                "INSERT INTO {service}_outbox (destination, payload, attempts, next_attempt_at, created_at)
+                 VALUES (?, ?, ?, ?, ?)"
+            ),
+            take: format!(
+                "DELETE FROM {service}_outbox WHERE id = ? RETURNING destination, payload, attempts, created_at"
+            ),
             bury: format!("INSERT INTO {service}_dead_letters (source, payload, error, died_at) VALUES (?, ?, ?, ?)"),
-            count: format!("SELECT count(*) FROM {service}_outbox"),
+            count: format!("SELECT coalesce(sum({MESSAGES}), 0) FROM {service}_outbox"),
         };
         (
             Self {
                 database,
                 sql: sql.into(),
                 committed,
+                open: std::sync::Arc::default(),
             },
             rows,
         )
     }
 
-    /// Stores an effect in `tx`; after the commit it goes to the dispatcher. Without one, or when too many rows wait for
-    /// it already, the row is found as due after [`HAND_OVER`].
+    /// Stores an effect, JSON, when the job of `tx` ends; after the commit it goes to the dispatcher. Without one, or when
+    /// too many wait for it already, it is found as due after [`HAND_OVER`].
     ///
     /// # Errors
-    /// What SQLite says; the whole job is rolled back then.
+    /// None now; the signature leaves room for them.
     pub fn put(
         &self,
         tx: &mut Tx<'_>,
@@ -110,21 +141,23 @@ impl SqliteOutbox {
         destination: Destination,
         payload: String,
     ) -> rusqlite::Result<()> {
-        tx.prepare_cached(&self.sql.insert)?.execute(params![
-            destination.to_string(),
-            payload,
-            micros(later(now, HAND_OVER)),
-            micros(now)
-        ])?;
-        let row = OutboxRow {
-            id: tx.last_insert_rowid(),
-            destination,
-            payload,
-            attempts: 0,
+        let fits = |envelope: &&mut Envelope| {
+            std::sync::Arc::ptr_eq(&envelope.outbox.open, &self.open)
+                && envelope.destination == destination
+                && envelope.payloads.len() < MAX_TOGETHER
         };
-        let committed = self.committed.clone();
-        // A full channel loses nothing: the row is due after `HAND_OVER`.
-        tx.after_commit(move || drop(committed.try_send(row)));
+        match tx.outgoing.iter_mut().rev().find(fits) {
+            Some(envelope) => {
+                envelope.now = envelope.now.max(now);
+                envelope.payloads.push(payload);
+            }
+            None => tx.outgoing.push(Envelope {
+                outbox: self.clone(),
+                now,
+                destination,
+                payloads: vec![payload],
+            }),
+        }
         Ok(())
     }
 
@@ -139,6 +172,91 @@ impl SqliteOutbox {
     }
 }
 
+/// Stores what a job has to say, at its end.
+///
+/// # Errors
+/// What SQLite says; the whole job is rolled back then.
+pub(super) fn store(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+    for envelope in std::mem::take(&mut tx.outgoing) {
+        let Envelope {
+            outbox,
+            now,
+            destination,
+            payloads,
+        } = envelope;
+        let together = payloads.join(&SEPARATOR.to_string());
+        tx.prepare_cached(&outbox.sql.insert)?.execute(params![
+            destination.to_string(),
+            together,
+            micros(later(now, HAND_OVER)),
+            micros(now)
+        ])?;
+        let row = tx.last_insert_rowid();
+        // What does not fit into the channel is not lost: the row is due after `HAND_OVER`.
+        tx.after_commit(move || {
+            for message in messages(row, destination, payloads, 0) {
+                if outbox.committed.try_send(message).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The messages of a row, each under a number of its own.
+fn messages(
+    row: i64,
+    destination: Destination,
+    payloads: Vec<String>,
+    attempts: u32,
+) -> impl Iterator<Item = OutboxRow> {
+    let count = payloads.len();
+    payloads.into_iter().enumerate().map(move |(place, payload)| OutboxRow {
+        id: MessageId { row, place, count }.to_number(),
+        destination,
+        payload,
+        attempts,
+    })
+}
+
+fn parted(together: &str) -> Vec<String> {
+    together.split(SEPARATOR).map(str::to_owned).collect()
+}
+
+impl SqliteOutbox {
+    /// Writes down what became of all messages of a row.
+    fn close(&self, tx: &Tx<'_>, now: Timestamp, row: i64, fates: Vec<Settlement>) -> rusqlite::Result<()> {
+        if fates.iter().all(|fate| *fate == Settlement::Delivered) {
+            tx.prepare_cached(&self.sql.delete)?.execute([row])?;
+            return Ok(());
+        }
+        if let [Settlement::Retry { at }] = fates[..] {
+            tx.prepare_cached(&self.sql.retry)?.execute(params![micros(at), row])?;
+            return Ok(());
+        }
+        let taken: Option<(String, String, u32, i64)> = tx
+            .prepare_cached(&self.sql.take)?
+            .query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .optional()?;
+        let Some((destination, together, attempts, created_at)) = taken else {
+            return Ok(());
+        };
+        for (payload, fate) in parted(&together).into_iter().zip(fates) {
+            match fate {
+                Settlement::Delivered => {}
+                Settlement::Retry { at } => {
+                    let attempts = attempts.saturating_add(1);
+                    let again = params![destination, payload, attempts, micros(at), created_at];
+                    tx.prepare_cached(&self.sql.again)?.execute(again)?;
+                }
+                Settlement::Dead { error } => self.bury(tx, now, &destination, &payload, &error)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl OutboxStore for SqliteOutbox {
     async fn claim_due(
@@ -149,59 +267,54 @@ impl OutboxStore for SqliteOutbox {
         lease: Duration,
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let sql = self.sql.clone();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.database
+        let rows = self
+            .database
             .writer()
             .run(move |tx| {
-                let rows = tx
-                    .prepare_cached(&sql.due)?
-                    .query_map(params![destination.to_string(), micros(now), limit], |row| {
-                        Ok(OutboxRow {
-                            id: row.get(0)?,
-                            destination,
-                            payload: row.get(1)?,
-                            attempts: row.get(2)?,
-                        })
-                    })?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let mut due = tx.prepare_cached(&sql.due)?;
+                let mut found = due.query(params![
+                    destination.to_string(),
+                    micros(now),
+                    i64::try_from(limit).unwrap_or(i64::MAX)
+                ])?;
+                let (mut rows, mut count) = (Vec::new(), 0);
+                while count < limit
+                    && let Some(row) = found.next()?
+                {
+                    let (id, together, attempts): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    let payloads = parted(&together);
+                    count += payloads.len();
+                    rows.push((id, payloads, attempts));
+                }
+                drop(found);
                 let mut postpone = tx.prepare_cached(&sql.postpone)?;
-                for row in &rows {
-                    postpone.execute(params![micros(later(now, lease)), row.id])?;
+                for (id, ..) in &rows {
+                    postpone.execute(params![micros(later(now, lease)), id])?;
                 }
                 Ok(rows)
             })
-            .await
+            .await?;
+        let messages = rows
+            .into_iter()
+            .flat_map(|(id, payloads, attempts)| messages(id, destination, payloads, attempts));
+        Ok(self.open.without_those_decided(messages))
     }
 
     async fn settle(&self, now: Timestamp, settlements: Vec<(i64, Settlement)>) -> Result<(), StoreError> {
+        let closed = self.open.note(settlements);
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<i64> = closed.iter().map(|(row, _)| *row).collect();
         let outbox = self.clone();
-        self.database
-            .writer()
-            .run(move |tx| {
-                let mut delete = tx.prepare_cached(&outbox.sql.delete)?;
-                let mut retry = tx.prepare_cached(&outbox.sql.retry)?;
-                for (id, settlement) in settlements {
-                    match settlement {
-                        Settlement::Delivered => {
-                            delete.execute([id])?;
-                        }
-                        Settlement::Retry { at } => {
-                            retry.execute(params![micros(at), id])?;
-                        }
-                        Settlement::Dead { error } => {
-                            let taken: Option<(String, String)> = tx
-                                .prepare_cached(&outbox.sql.take)?
-                                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-                                .optional()?;
-                            if let Some((destination, payload)) = taken {
-                                outbox.bury(tx, now, &destination, &payload, &error)?;
-                            }
-                        }
-                    }
-                }
-                Ok(())
-            })
-            .await
+        let job = move |tx: &mut Tx<'_>| {
+            closed
+                .into_iter()
+                .try_for_each(|(row, fates)| outbox.close(tx, now, row, fates))
+        };
+        self.database.writer().run(job).await?;
+        self.open.forget(&rows);
+        Ok(())
     }
 
     async fn bring_forward(&self, now: Timestamp, destination: Destination) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::columns::from_micros;
+use super::outbox::MESSAGES;
 use crate::outbox::Destination;
 
 /// The most rows that are counted; more are told as so many.
@@ -14,7 +15,8 @@ pub const SURVEYED: u32 = 100_000;
 /// What waits in a service's outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxSurvey {
-    /// For each destination that has any: how many rows wait, at most [`SURVEYED`] of all, and since when the oldest of them.
+    /// For each destination that has any: how many messages wait, of at most [`SURVEYED`] rows, and since when the oldest of
+    /// them.
     pub waiting: Vec<(Destination, u64, Option<Timestamp>)>,
     /// Dead letters that wait for a person, by where they died (`queue`, `service`, `command` or `other`).
     pub dead: [(&'static str, u64); 4],
@@ -41,8 +43,9 @@ pub struct CommandsSurvey {
 pub fn survey_outbox(connection: &Connection, service: ServiceName) -> rusqlite::Result<OutboxSurvey> {
     let outbox = format!("{service}_outbox");
     let counted = format!(
-        "SELECT destination, count(*) FROM
-         (SELECT destination FROM {outbox} INDEXED BY {outbox}_due ORDER BY destination LIMIT {SURVEYED})
+        "SELECT destination, sum(messages) FROM
+         (SELECT destination, {MESSAGES} AS messages FROM {outbox} INDEXED BY {outbox}_due ORDER BY destination
+          LIMIT {SURVEYED})
          GROUP BY destination"
     );
     // The lowest number is the oldest row.

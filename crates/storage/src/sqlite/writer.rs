@@ -31,6 +31,7 @@ use self::disk::{Disk, Force, answer};
 use self::group::{CommitGuard, Group};
 use self::log::Log;
 pub use self::metrics::WriterMetrics;
+use super::outbox::{self, Envelope};
 use crate::StoreError;
 
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
@@ -48,6 +49,8 @@ type Effect = Box<dyn FnOnce() + Send>;
 pub struct Tx<'a> {
     connection: &'a Connection,
     after_commit: Vec<Effect>,
+    /// What the job has to say to others, stored at its end.
+    pub(super) outgoing: Vec<Envelope>,
 }
 
 impl Tx<'_> {
@@ -273,9 +276,15 @@ where
         let mut tx = Tx {
             connection: group.connection(),
             after_commit: Vec::new(),
+            outgoing: Vec::new(),
         };
         // The savepoint is rolled back below, so no half-done work is seen after a panic.
-        let done = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+        let whole = || {
+            let value = work(&mut tx)?;
+            outbox::store(&mut tx)?;
+            Ok(value)
+        };
+        let done = catch_unwind(AssertUnwindSafe(whole))
             .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
             .map_err(StoreError::from);
         match done {

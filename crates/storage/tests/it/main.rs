@@ -12,4 +12,5 @@ mod group_commit;
 mod migrations;
 mod operators;
 mod outbox;
+mod outbox_together;
 mod readers;

@@ -7,8 +7,8 @@ use storage::outbox::{Destination, HAND_OVER, OutboxStore, Settlement};
 
 use crate::given::{Given, a_fresh_store, noon, noon_plus};
 
-const TO_WALLET: Destination = Destination::Service(ServiceName::Wallet);
-const LEASE: Duration = Duration::from_secs(10);
+pub(crate) const TO_WALLET: Destination = Destination::Service(ServiceName::Wallet);
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 async fn put(given: &Given, payload: &str) {
     let (outbox, payload) = (given.outbox.clone(), payload.to_owned());
@@ -20,7 +20,7 @@ async fn put(given: &Given, payload: &str) {
         .unwrap();
 }
 
-fn lost() -> jiff::Timestamp {
+pub(crate) fn lost() -> jiff::Timestamp {
     contracts::time::later(noon(), HAND_OVER)
 }
 

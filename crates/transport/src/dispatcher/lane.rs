@@ -148,7 +148,7 @@ impl Lane {
         };
         steps.watch(now, outbox.bring_forward(latest, self.destination)).await?;
         let rows = outbox.claim_due(now, self.destination, MAX_SWEEP, SWEEP_LEASE).await?;
-        let full = rows.len() == MAX_SWEEP;
+        let full = rows.len() >= MAX_SWEEP;
         let mut found = false;
         for row in rows {
             if !self.under_way.enter(row.id) {
