@@ -1,10 +1,10 @@
 //! Group commit.
 //!
 //! One thread owns the only writing connection. It takes the first job that waits, begins a transaction, runs that
-//! job and every other one that is waiting already, each in a savepoint of its own, and commits once. It never
-//! waits for company: under little load a commit carries one job, under much load hundreds. While one group is being
-//! forced to disk ([`disk`]) the next one is written, and takes in whoever comes, because it could not be forced yet
-//! anyway.
+//! job and every other one that is waiting already, each in a savepoint of its own, and commits once. A lonely job
+//! never waits for company: under little load a commit carries one job, under much load hundreds. While one group is
+//! being forced to disk ([`disk`]) the next one is written, and takes in whoever comes, because it could not be forced
+//! yet anyway, and for two milliseconds at least.
 //!
 //! What it keeps true: a job's answer is given after the commit that carries it is on disk; a job that fails or panics
 //! changes nothing and harms no neighbour; the order of jobs is the order of their effects; only this file
@@ -25,6 +25,7 @@ use std::time::Duration;
 use contracts::metrics::Stopwatch;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub(super) use self::disk::Forced;
 use self::disk::{Disk, Force, answer};
@@ -36,6 +37,10 @@ use crate::StoreError;
 
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
 const MAX_JOBS_PER_COMMIT: usize = 1_024;
+
+/// How long a group stays open that began while another was on its way to disk. Then there is load, and the next commit has
+/// the more to carry: 7 % more orders a second with two milliseconds, no more with four, fewer with ten.
+const COMPANY: Duration = Duration::from_millis(2);
 
 /// How long a caller waits for room in the queue before it is told that the store is overloaded.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -108,7 +113,7 @@ impl Writer {
         let metrics = Arc::new(WriterMetrics::new());
         let forced = Forced::new();
         let disk = Disk::start(to_disk, forced.clone(), Arc::clone(&metrics))?;
-        let waits = tokio::runtime::Builder::new_current_thread().build()?;
+        let waits = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let counted = Arc::clone(&metrics);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -218,13 +223,15 @@ async fn run_group(
     }
     group.begin()?;
     let work = Stopwatch::start();
+    // A lonely job finds the disk free, and is committed at once.
+    let open_until = disk.is_busy().then(|| Instant::now() + COMPANY);
     let mut sound = Ok(());
     while let Some(job) = jobs.last_mut() {
         sound = job.run(group);
         if sound.is_err() || jobs.len() == MAX_JOBS_PER_COMMIT {
             break;
         }
-        match next(queue, disk).await {
+        match next(queue, disk, open_until).await {
             ControlFlow::Continue(job) => jobs.push(job),
             ControlFlow::Break(()) => break,
         }
@@ -243,16 +250,27 @@ async fn run_group(
     committed
 }
 
-/// The next job of a group, if there is one before the group can be forced to disk.
-async fn next(queue: &mut mpsc::Receiver<Box<dyn Job>>, disk: &mut Disk) -> ControlFlow<(), Box<dyn Job>> {
-    match queue.try_recv() {
-        Ok(job) => ControlFlow::Continue(job),
-        Err(_) if disk.is_busy() => tokio::select! {
-            biased;
-            job = queue.recv() => job.map_or(ControlFlow::Break(()), ControlFlow::Continue),
-            () = disk.is_free() => ControlFlow::Break(()),
-        },
-        Err(_) => ControlFlow::Break(()),
+/// The next job of a group, if there is one before the group can be forced to disk, and is to be.
+async fn next(
+    queue: &mut mpsc::Receiver<Box<dyn Job>>,
+    disk: &mut Disk,
+    open_until: Option<Instant>,
+) -> ControlFlow<(), Box<dyn Job>> {
+    if let Ok(job) = queue.try_recv() {
+        return ControlFlow::Continue(job);
+    }
+    let Some(open_until) = open_until else {
+        return ControlFlow::Break(());
+    };
+    let its_turn = async {
+        disk.is_free().await;
+        // sleep: company announces itself to nobody
+        tokio::time::sleep_until(open_until).await;
+    };
+    tokio::select! {
+        biased;
+        job = queue.recv() => job.map_or(ControlFlow::Break(()), ControlFlow::Continue),
+        () = its_turn => ControlFlow::Break(()),
     }
 }
 
