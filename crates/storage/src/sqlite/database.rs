@@ -1,7 +1,8 @@
 //! Opening the file: settings, the lock that keeps a second process out, the writer and the readers.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,10 +124,12 @@ impl Database {
             path: path.to_owned(),
             error,
         };
-        create_private(path).map_err(|error| OpenError::File {
-            path: path.to_owned(),
-            error,
-        })?;
+        create_private(path)
+            .and_then(|()| rewrite_log(path))
+            .map_err(|error| OpenError::File {
+                path: path.to_owned(),
+                error,
+            })?;
         let mut connection = connect(path, options.cache_kib).map_err(sqlite)?;
         let mode: String = connection
             .query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))
@@ -135,7 +138,6 @@ impl Database {
             return Err(OpenError::NoLog { path: path.to_owned() }.into());
         }
         prepare(&mut connection)?;
-        start_afresh(&connection).map_err(sqlite)?;
         let readers = (0..options.readers.max(1))
             .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
@@ -261,25 +263,41 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         .map(drop)
 }
 
-/// Writes what is in the log into the database, forces it to disk, and begins the log anew. A process that was killed may
-/// have left commits that were written and not forced; one whose disk failed, pages that can be read, are not on disk, and
-/// that no further force would write. Whatever is read from here on is acted upon.
-fn start_afresh(connection: &Connection) -> rusqlite::Result<()> {
-    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-    if busy {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        let reason = "another program reads it for long; end that one first".to_owned();
-        return Err(rusqlite::Error::SqliteFailure(code, Some(reason)));
+/// Writes a log that an earlier process left over itself, and forces it to disk. A process that was killed may have left
+/// commits that were written and not forced; one whose disk failed, pages that can be read, are not on disk, and that no
+/// further force would write. Whatever is read from here on is acted upon. To be called under the lock, before SQLite reads
+/// it; other programs may be reading, and see the same bytes.
+fn rewrite_log(database: &Path) -> std::io::Result<()> {
+    let log = match OpenOptions::new().read(true).write(true).open(log_path(database)) {
+        Ok(log) => log,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut block = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = log.read_at(&mut block, at)?;
+        if read == 0 {
+            break;
+        }
+        log.write_all_at(&block[..read], at)?;
+        at = at.saturating_add(u64::try_from(read).map_err(std::io::Error::other)?);
     }
-    Ok(())
+    log.sync_all()
+}
+
+fn log_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 /// The write-ahead log, to be forced to disk by the writer. SQLite makes it when the database is opened, and keeps it for
 /// as long as a connection is open.
 fn log_of(path: &Path) -> std::io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    let log = OpenOptions::new().read(true).write(true).open(&name)?;
+    let log = OpenOptions::new().read(true).write(true).open(log_path(path))?;
+    // What migrations wrote into it.
+    log.sync_data()?;
     // Its name is on disk when its folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;

@@ -141,22 +141,25 @@ impl SqliteOutbox {
         destination: Destination,
         payload: String,
     ) -> rusqlite::Result<()> {
-        let fits = |envelope: &&mut Envelope| {
-            std::sync::Arc::ptr_eq(&envelope.outbox.open, &self.open)
-                && envelope.destination == destination
-                && envelope.payloads.len() < MAX_TOGETHER
-        };
-        match tx.outgoing.iter_mut().rev().find(fits) {
-            Some(envelope) => {
-                envelope.now = envelope.now.max(now);
-                envelope.payloads.push(payload);
+        // A letter that a program buried which did not know of rows with several messages comes back as the several it is.
+        for payload in parted(&payload) {
+            let fits = |envelope: &&mut Envelope| {
+                std::sync::Arc::ptr_eq(&envelope.outbox.open, &self.open)
+                    && envelope.destination == destination
+                    && envelope.payloads.len() < MAX_TOGETHER
+            };
+            match tx.outgoing.iter_mut().rev().find(fits) {
+                Some(envelope) => {
+                    envelope.now = envelope.now.max(now);
+                    envelope.payloads.push(payload);
+                }
+                None => tx.outgoing.push(Envelope {
+                    outbox: self.clone(),
+                    now,
+                    destination,
+                    payloads: vec![payload],
+                }),
             }
-            None => tx.outgoing.push(Envelope {
-                outbox: self.clone(),
-                now,
-                destination,
-                payloads: vec![payload],
-            }),
         }
         Ok(())
     }
@@ -242,7 +245,12 @@ impl SqliteOutbox {
         let Some((destination, together, attempts, created_at)) = taken else {
             return Ok(());
         };
-        for (payload, fate) in parted(&together).into_iter().zip(fates) {
+        let payloads = parted(&together);
+        if payloads.len() != fates.len() {
+            // Rather delivered again than lost.
+            return Err(rusqlite::Error::StatementChangedRows(payloads.len()));
+        }
+        for (payload, fate) in payloads.into_iter().zip(fates) {
             match fate {
                 Settlement::Delivered => {}
                 Settlement::Retry { at } => {

@@ -128,3 +128,11 @@ async fn a_row_that_could_not_be_written_when_all_was_known_is_delivered_again()
     given.outbox.settle(noon(), settlements).await.unwrap();
     assert_eq!(given.outbox.backlog().await, Ok(0));
 }
+
+#[tokio::test]
+async fn a_row_that_was_buried_as_a_whole_comes_back_as_the_messages_that_it_is() {
+    let mut given = a_fresh_store();
+    let rows = put(&mut given, &["1\u{1e}2", "3"]).await;
+    let payloads: Vec<_> = rows.iter().map(|row| row.payload.as_str()).collect();
+    assert_eq!(payloads, ["1", "2", "3"]);
+}

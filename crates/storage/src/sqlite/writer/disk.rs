@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contracts::metrics::Stopwatch;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
 use super::metrics::WriterMetrics;
@@ -132,7 +133,10 @@ impl Disk {
     }
 
     /// Whether a group is on its way to disk.
-    pub(super) const fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&mut self) -> bool {
+        if self.busy && !matches!(self.done.try_recv(), Err(TryRecvError::Empty)) {
+            self.busy = false;
+        }
         self.busy
     }
 
@@ -177,6 +181,11 @@ impl Disk {
             self.progress.fail();
         }
         Ok(())
+    }
+
+    /// Takes what was copied from the log into the database for lost: nothing is stored or told any more.
+    pub(super) fn fail(&self) {
+        self.progress.fail();
     }
 
     /// Waits until all is on disk.

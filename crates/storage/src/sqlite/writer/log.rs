@@ -58,20 +58,22 @@ impl Log {
     }
 
     /// Copies the log if it is long. To be called between transactions.
-    pub(super) fn keep_short(&mut self, connection: &Connection) {
+    ///
+    /// # Errors
+    /// When SQLite or the disk failed at it: then nobody knows what of the copy is on disk.
+    pub(super) fn keep_short(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.limits.copy_at {
             // It began anew.
             self.next_at = self.limits.copy_at;
         }
         if pages < self.next_at {
-            return;
+            return Ok(());
         }
         // Not again at the next commit if it does not succeed now: a copy costs two fsyncs.
         self.next_at = pages.saturating_add(self.limits.copy_at);
-        if let Err(error) = self.copy(connection, pages >= self.limits.wait_at) {
-            tracing::error!(%error, pages, "the write-ahead log could not be copied; it grows until it can");
-        }
+        self.copy(connection, pages >= self.limits.wait_at)
+            .inspect_err(|error| tracing::error!(%error, pages, "the write-ahead log could not be copied"))
     }
 
     fn copy(&self, connection: &Connection, wait: bool) -> rusqlite::Result<()> {
@@ -122,7 +124,7 @@ mod tests {
         let some = "INSERT INTO t VALUES (zeroblob(36000))";
         connection.execute(some, ()).unwrap();
         let pages = log.pages.load(Ordering::Relaxed);
-        log.keep_short(connection);
+        log.keep_short(connection).unwrap();
         pages
     }
 
