@@ -142,7 +142,12 @@ impl SqliteOutbox {
         payload: String,
     ) -> rusqlite::Result<()> {
         // A letter that a program buried which did not know of rows with several messages comes back as the several it is.
-        for payload in parted(&payload) {
+        let payloads = if payload.contains(SEPARATOR) {
+            parted(&payload)
+        } else {
+            vec![payload]
+        };
+        for payload in payloads {
             let fits = |envelope: &&mut Envelope| {
                 std::sync::Arc::ptr_eq(&envelope.outbox.open, &self.open)
                     && envelope.destination == destination
