@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
+use super::writer::COMPANY;
 use super::{Readers, Writer};
 use crate::StoreError;
 
@@ -147,7 +148,7 @@ impl Database {
                 Durability::PowerCut => Box::new(move || log.sync_data()),
                 Durability::ProcessCrash => Box::new(|| Ok(())),
             };
-            Writer::start(connection, options.queue.max(1), to_disk, lock)
+            Writer::start(connection, options.queue.max(1), to_disk, COMPANY, lock)
         });
         let writer = writer.map_err(|error| OpenError::File {
             path: path.to_owned(),

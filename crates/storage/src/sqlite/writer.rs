@@ -41,7 +41,7 @@ const MAX_JOBS_PER_COMMIT: usize = 1_024;
 /// How long a group stays open that began while another was on its way to disk. Then there is load, and the next commit has
 /// the more to carry: 7 % more orders a second with two milliseconds, no more with four, fewer with ten (measured with every
 /// group held open).
-const COMPANY: Duration = Duration::from_millis(2);
+pub(super) const COMPANY: Duration = Duration::from_millis(2);
 
 /// How long a caller waits for room in the queue before it is told that the store is overloaded.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -97,8 +97,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `to_disk` forces a commit to disk; `lock`
-    /// is held until the last of them is done.
+    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `to_disk` forces a commit to disk; a
+    /// group stays open for `company` that began while another was on its way there ([`COMPANY`], but for tests); `lock` is
+    /// held until the last of them is done.
     ///
     /// # Errors
     /// When SQLite or the operating system refuse.
@@ -106,6 +107,7 @@ impl Writer {
         mut connection: Connection,
         capacity: usize,
         to_disk: Force,
+        company: Duration,
         lock: Arc<File>,
     ) -> std::io::Result<Self> {
         let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
@@ -119,7 +121,7 @@ impl Writer {
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                if let Err(error) = waits.block_on(write(&connection, &guard, length, disk, queue, &counted)) {
+                if let Err(error) = waits.block_on(write(&connection, &guard, length, disk, queue, company, &counted)) {
                     tracing::error!(%error, "the writer could not start; nothing can be stored");
                 }
                 // The connection first: whoever gets the lock next finds a closed database.
@@ -193,13 +195,14 @@ async fn write(
     mut log: Log,
     mut disk: Disk,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
+    company: Duration,
     metrics: &WriterMetrics,
 ) -> rusqlite::Result<()> {
     let mut group = Group::prepare(connection, guard, metrics)?;
     let mut jobs = Vec::new();
     while let Some(first) = queue.recv().await {
         jobs.push(first);
-        if let Err(error) = run_group(&mut group, &mut jobs, &mut queue, &mut disk, metrics).await {
+        if let Err(error) = run_group(&mut group, &mut jobs, &mut queue, &mut disk, company, metrics).await {
             metrics.failed_groups.one();
             tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
             answer(jobs.drain(..), &Err(error));
@@ -220,6 +223,7 @@ async fn run_group(
     jobs: &mut Vec<Box<dyn Job>>,
     queue: &mut mpsc::Receiver<Box<dyn Job>>,
     disk: &mut Disk,
+    company: Duration,
     metrics: &WriterMetrics,
 ) -> Result<(), StoreError> {
     if disk.has_failed() {
@@ -228,7 +232,7 @@ async fn run_group(
     group.begin()?;
     let work = Stopwatch::start();
     // A lonely job finds the disk free, and is committed at once.
-    let open_until = disk.is_busy().then(|| Instant::now() + COMPANY);
+    let open_until = disk.is_busy().then(|| Instant::now() + company);
     let mut sound = Ok(());
     while let Some(job) = jobs.last_mut() {
         sound = job.run(group);

@@ -85,6 +85,14 @@ impl Forced {
     fn fail(&self) {
         self.0.forced.send_replace(None);
     }
+
+    /// Everything up to this commit is on disk.
+    fn publish(&self, number: u64) {
+        self.0.forced.send_if_modified(|forced| {
+            let later = forced.as_mut().filter(|forced| **forced < number);
+            later.map(|forced| *forced = number).is_some()
+        });
+    }
 }
 
 /// Takes a thread that dies for a disk that has failed: nobody else would force anything.
@@ -118,9 +126,11 @@ impl Disk {
             .spawn(move || {
                 let _watch = Watch(theirs.clone());
                 while let Some(group) = written.blocking_recv() {
-                    force(&to_disk, group, &theirs, &metrics);
+                    let forced = force(&to_disk, &theirs);
+                    // The disk is free before anybody is answered: whoever asks for the next thing at once is alone again.
                     // Whoever writes is there for as long as groups come.
                     let _ = told.blocking_send(());
+                    tell(group, &forced, &theirs, &metrics);
                 }
             })?;
         Ok(Self {
@@ -164,10 +174,8 @@ impl Disk {
         let number = self.progress.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
         if let Err(error) = commit() {
-            self.progress.0.forced.send_if_modified(|forced| {
-                // There is nothing to wait for.
-                forced.as_mut().map(|forced| *forced = number).is_some()
-            });
+            // There is nothing to wait for.
+            self.progress.publish(number);
             return Err(error);
         }
         let written = Written {
@@ -201,30 +209,30 @@ impl Disk {
     }
 }
 
-fn force(to_disk: &Force, group: Written, progress: &Forced, metrics: &WriterMetrics) {
+fn force(to_disk: &Force, progress: &Forced) -> Result<(), StoreError> {
+    if progress.has_failed() {
+        return Err(failed());
+    }
+    to_disk().map_err(|error| {
+        // Before anybody hears of it, and tries again.
+        progress.fail();
+        tracing::error!(%error, "the disk did not keep a commit; nothing is stored any more");
+        failed()
+    })
+}
+
+fn tell(group: Written, forced: &Result<(), StoreError>, progress: &Forced, metrics: &WriterMetrics) {
     let Written { number, jobs, commit } = group;
-    let forced = if progress.has_failed() {
-        Err(None)
+    if forced.is_ok() {
+        metrics.commit.record_time(commit.elapsed());
+        metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
     } else {
-        to_disk().map_err(Some)
-    };
-    match forced {
-        Ok(()) => {
-            metrics.commit.record_time(commit.elapsed());
-            metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
-            // What follows the commit is done before anybody reads it: what is kept in memory is never behind.
-            answer(jobs, &Ok(()));
-            progress.0.forced.send_replace(Some(number));
-        }
-        Err(error) => {
-            // Before anybody hears of it, and tries again.
-            progress.fail();
-            metrics.failed_groups.one();
-            if let Some(error) = error {
-                tracing::error!(%error, jobs = jobs.len(), "the disk did not keep a commit; nothing is stored any more");
-            }
-            answer(jobs, &Err(failed()));
-        }
+        metrics.failed_groups.one();
+    }
+    answer(jobs, forced);
+    if forced.is_ok() {
+        // What follows the commit is done before anybody reads it: what is kept in memory is never behind.
+        progress.publish(number);
     }
 }
 

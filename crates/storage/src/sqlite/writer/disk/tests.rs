@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -28,6 +29,11 @@ struct Given {
 }
 
 fn a_slow_disk() -> Given {
+    a_disk(Duration::ZERO)
+}
+
+/// A slow disk, and a writer that keeps a group open for `company` while that is busy.
+fn a_disk(company: Duration) -> Given {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
     let connection = Connection::open(&path).unwrap();
@@ -46,7 +52,7 @@ fn a_slow_disk() -> Given {
     });
     let (go_on, gate) = sync_channel(1);
     let lock = Arc::new(tempfile::tempfile().unwrap());
-    let writer = Writer::start(connection, 100, to_disk, lock).unwrap();
+    let writer = Writer::start(connection, 100, to_disk, company, lock).unwrap();
     let readers = Readers::new(vec![Connection::open(&path).unwrap()], writer.forced().clone());
     Given {
         writer,
@@ -193,4 +199,15 @@ async fn a_thread_that_dies_counts_as_a_disk_that_has_failed() {
         given.count().0.await.unwrap(),
         Err(StoreError::Unavailable(_))
     ));
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_next_thing_when_answered_waits_for_no_company() {
+    let mut given = a_disk(Duration::from_secs(60 * 60));
+    for number in 0..20 {
+        let (written, _) = given.write(number);
+        given = given.disk_is_asked().await;
+        given.disk.send(Ok(())).unwrap();
+        assert_eq!(written.await.unwrap(), Ok(1));
+    }
 }
