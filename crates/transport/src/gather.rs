@@ -26,7 +26,6 @@ pub(crate) async fn receive_together<T>(items: &mut mpsc::Receiver<T>, batch: &m
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
 mod tests {
     use super::*;
 
