@@ -34,7 +34,9 @@ use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{
+    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER,
+};
 use thiserror::Error;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
@@ -58,6 +60,7 @@ pub fn migrations() -> Migrations {
         .then("operators", OPERATORS_SCHEMA)
         .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
+        .then("messages together", OUTBOX_TOGETHER)
 }
 
 /// This service's knobs.

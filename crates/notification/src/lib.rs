@@ -31,7 +31,9 @@ use storage::StoreError;
 use storage::commands::CommandStore;
 use storage::migrations::Migrations;
 use storage::outbox::{OutboxRow, OutboxStore};
-use storage::sqlite::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{
+    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER,
+};
 use tokio::sync::mpsc;
 use transport::command_worker::{CommandHandler, Lane};
 use transport::queue::Transport;
@@ -50,6 +52,7 @@ pub fn migrations() -> Migrations {
         .then("operators", OPERATORS_SCHEMA)
         .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
+        .then("messages together", OUTBOX_TOGETHER)
 }
 
 /// What can be turned here.

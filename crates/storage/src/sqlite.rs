@@ -24,7 +24,7 @@ pub use database::{Database, Durability, OpenError, Options, reader};
 pub use desk::Desk;
 pub use letters::SqliteLetters;
 pub use migrate::{check, migrate};
-pub use outbox::{OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows, SqliteOutbox};
+pub use outbox::{OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER, OutboxRows, SqliteOutbox};
 pub use readers::Readers;
 pub use survey::{CommandsSurvey, OutboxSurvey, SURVEYED, survey_commands, survey_outbox};
 pub use under_way::{effects_under_way, open_commands};

@@ -34,7 +34,7 @@ use service_kit::internal::InternalTokens;
 use service_kit::openapi::Routes;
 use storage::migrations::Migrations;
 use storage::outbox::OutboxStore;
-use storage::sqlite::{OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES};
+use storage::sqlite::{OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER};
 use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
@@ -55,6 +55,7 @@ pub fn migrations() -> Migrations {
             include_str!("../migrations/sqlite/0006_cheaper_checks.sql"),
         )
         .then("key marks", include_str!("../migrations/sqlite/0007_key_marks.sql"))
+        .then("messages together", OUTBOX_TOGETHER)
 }
 
 /// Who books deposits.

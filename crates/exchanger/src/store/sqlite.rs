@@ -15,8 +15,8 @@ use storage::StoreError;
 use storage::commands::CommandTimes;
 use storage::migrations::Migrations;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OutboxRows,
-    SqliteCommands, SqliteOutbox, bad_column,
+    COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER,
+    OutboxRows, SqliteCommands, SqliteOutbox, bad_column,
 };
 
 use crate::ports::{Installation, InstallationId};
@@ -34,6 +34,7 @@ pub fn migrations() -> Migrations {
         .then("operators", OPERATORS_SCHEMA)
         .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
+        .then("messages together", OUTBOX_TOGETHER)
 }
 
 /// Exchanger's stores on SQLite.

@@ -338,7 +338,8 @@ impl SqliteCommands {
             traceparent: None,
             result,
         };
-        self.outbox.put(tx, now, Destination::Queue(queue), encode(&message)?)
+        self.outbox.put(tx, now, Destination::Queue(queue), encode(&message)?);
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ impl SqliteLetters {
             return Ok(Replay::Replayed { before });
         }
         match way(&letter.source) {
-            Some(Way::Outbox(destination)) => self.outbox.put(tx, now, destination, letter.payload)?,
+            Some(Way::Outbox(destination)) => self.outbox.put(tx, now, destination, letter.payload),
             Some(Way::Command(key)) => {
                 if let Some(detail) = self.revive(tx, now, key, instruction)? {
                     return Ok(Replay::Impossible { detail });

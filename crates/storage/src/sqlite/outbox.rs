@@ -49,11 +49,16 @@ pub const OUTBOX_TIMES: &str = "
 ALTER TABLE {service}_outbox ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// How many messages a row holds, so that what waits is counted along an index: a migration after [`OUTBOX_TIMES`]. A
+/// program that knows of one message a row does not open the database any more.
+pub const OUTBOX_TOGETHER: &str = "
+ALTER TABLE {service}_outbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 1;
+DROP INDEX {service}_outbox_due;
+CREATE INDEX {service}_outbox_due ON {service}_outbox (destination, next_attempt_at, messages);
+";
+
 /// Parts the messages of a row (RFC 7464): no JSON text contains it.
 const SEPARATOR: char = '\u{1e}';
-
-/// How many messages the rows of an outbox hold, as an expression of SQL.
-pub(super) const MESSAGES: &str = "length(payload) - length(replace(payload, char(30), '')) + 1";
 
 /// Rows whose transaction is on disk, on their way to the dispatcher.
 pub type OutboxRows = mpsc::Receiver<OutboxRow>;
@@ -96,7 +101,8 @@ impl SqliteOutbox {
         let (committed, rows) = mpsc::channel(capacity);
         let sql = Statements {
             insert: format!(
-                "INSERT INTO {service}_outbox (destination, payload, next_attempt_at, created_at) VALUES (?, ?, ?, ?)"
+                "INSERT INTO {service}_outbox (destination, payload, next_attempt_at, created_at, messages)
+                 VALUES (?, ?, ?, ?, ?)"
             ),
             due: format!(
                 "SELECT id, payload, attempts FROM {service}_outbox
@@ -116,7 +122,7 @@ impl SqliteOutbox {
                 "DELETE FROM {service}_outbox WHERE id = ? RETURNING destination, payload, attempts, created_at"
             ),
             bury: format!("INSERT INTO {service}_dead_letters (source, payload, error, died_at) VALUES (?, ?, ?, ?)"),
-            count: format!("SELECT coalesce(sum({MESSAGES}), 0) FROM {service}_outbox"),
+            count: format!("SELECT coalesce(sum(messages), 0) FROM {service}_outbox"),
         };
         (
             Self {
@@ -131,16 +137,7 @@ impl SqliteOutbox {
 
     /// Stores an effect, JSON, when the job of `tx` ends; after the commit it goes to the dispatcher. Without one, or when
     /// too many wait for it already, it is found as due after [`HAND_OVER`].
-    ///
-    /// # Errors
-    /// None now; the signature leaves room for them.
-    pub fn put(
-        &self,
-        tx: &mut Tx<'_>,
-        now: Timestamp,
-        destination: Destination,
-        payload: String,
-    ) -> rusqlite::Result<()> {
+    pub fn put(&self, tx: &mut Tx<'_>, now: Timestamp, destination: Destination, payload: String) {
         // A letter that a program buried which did not know of rows with several messages comes back as the several it is.
         let payloads = if payload.contains(SEPARATOR) {
             parted(&payload)
@@ -166,7 +163,6 @@ impl SqliteOutbox {
                 }),
             }
         }
-        Ok(())
     }
 
     /// Stores a dead letter in `tx`.
@@ -197,7 +193,8 @@ pub(super) fn store(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
             destination.to_string(),
             together,
             micros(later(now, HAND_OVER)),
-            micros(now)
+            micros(now),
+            i64::try_from(payloads.len()).unwrap_or(i64::MAX)
         ])?;
         let row = tx.last_insert_rowid();
         // What does not fit into the channel is not lost: the row is due after `HAND_OVER`.

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::columns::from_micros;
-use super::outbox::MESSAGES;
 use crate::outbox::Destination;
 
 /// The most rows that are counted; more are told as so many.
@@ -44,7 +43,7 @@ pub fn survey_outbox(connection: &Connection, service: ServiceName) -> rusqlite:
     let outbox = format!("{service}_outbox");
     let counted = format!(
         "SELECT destination, sum(messages) FROM
-         (SELECT destination, {MESSAGES} AS messages FROM {outbox} INDEXED BY {outbox}_due ORDER BY destination
+         (SELECT destination, messages FROM {outbox} INDEXED BY {outbox}_due ORDER BY destination
           LIMIT {SURVEYED})
          GROUP BY destination"
     );

@@ -6,7 +6,6 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Params};
 
 use super::columns::bad_column;
-use super::outbox::MESSAGES;
 use crate::outbox::Destination;
 
 /// How many commands of `service` are not at their end. Only services with commands can have any.
@@ -28,7 +27,7 @@ pub fn effects_under_way(
     service: ServiceName,
     destination: Destination,
 ) -> rusqlite::Result<u64> {
-    let sql = format!("SELECT coalesce(sum({MESSAGES}), 0) FROM {service}_outbox WHERE destination = ?");
+    let sql = format!("SELECT coalesce(sum(messages), 0) FROM {service}_outbox WHERE destination = ?");
     count(connection, &sql, [destination.to_string()])
 }
 

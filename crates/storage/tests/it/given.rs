@@ -12,7 +12,7 @@ use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::OutboxRow;
 use storage::sqlite::{
     COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX, Database, Durability, OPERATORS_SCHEMA, OUTBOX_SCHEMA, OUTBOX_TIMES,
-    OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox, migrate,
+    OUTBOX_TOGETHER, OpenError, Options, OutboxRows, SqliteCommands, SqliteOutbox, migrate,
 };
 use tempfile::TempDir;
 
@@ -59,6 +59,7 @@ pub(crate) fn migrations() -> Migrations {
         .then("operators", OPERATORS_SCHEMA)
         .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
+        .then("messages together", OUTBOX_TOGETHER)
 }
 
 #[derive(Debug)]

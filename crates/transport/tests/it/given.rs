@@ -15,8 +15,8 @@ use storage::commands::{CommandKey, CommandTimes, NewCommand};
 use storage::migrations::{Migrations, SchemaError};
 use storage::outbox::Destination;
 use storage::sqlite::{
-    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OpenError, Options, OutboxRows, SqliteCommands,
-    SqliteOutbox, migrate,
+    COMMANDS_SCHEMA, Database, Durability, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER, OpenError, Options,
+    OutboxRows, SqliteCommands, SqliteOutbox, migrate,
 };
 use tempfile::TempDir;
 
@@ -67,7 +67,8 @@ impl Given {
             .run(move |tx| {
                 payloads
                     .into_iter()
-                    .try_for_each(|payload| outbox.put(tx, now, destination, payload))
+                    .for_each(|payload| outbox.put(tx, now, destination, payload));
+                Ok(())
             })
             .await
             .unwrap();
@@ -132,7 +133,8 @@ fn open(folder: &Path) -> Database {
     let migrations = Migrations::new(ServiceName::Exchanger)
         .then("outbox", OUTBOX_SCHEMA)
         .then("commands", COMMANDS_SCHEMA)
-        .then("outbox times", OUTBOX_TIMES);
+        .then("outbox times", OUTBOX_TIMES)
+        .then("messages together", OUTBOX_TOGETHER);
     Database::open(&folder.join("test.db"), options, |connection| {
         migrate(connection, &[migrations], noon())
             .map(drop)

@@ -14,6 +14,9 @@ pub(super) const MAX_TOGETHER: usize = 1 << BITS;
 /// How many bits of a message's number its place takes, and how many the count of the row's messages.
 const BITS: u32 = 6;
 
+/// The most rows whose messages' fates are remembered. Forgetting one costs a second delivery of what it held.
+const MAX_OPEN: usize = 8_192;
+
 /// A message of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MessageId {
@@ -55,6 +58,10 @@ impl OpenRows {
         let mut touched = Vec::new();
         for (number, fate) in settlements {
             let MessageId { row, place, count } = MessageId::of_number(number);
+            if rows.len() >= MAX_OPEN && !rows.contains_key(&row) {
+                // Fates of rows that were written meanwhile stay behind when a message came twice.
+                rows.clear();
+            }
             let fates = rows.entry(row).or_insert_with(|| vec![None; count]);
             if let Some(known) = fates.get_mut(place) {
                 *known = Some(fate);

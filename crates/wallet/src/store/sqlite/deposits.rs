@@ -145,7 +145,7 @@ impl SqliteWallet {
         }
         let command = Command::Post(deposit_posting(&deposit));
         let payload = command.to_json().map_err(encoding)?;
-        self.outbox.put(tx, now, command.destination(), payload)?;
+        self.outbox.put(tx, now, command.destination(), payload);
         Ok(Placement::Created(deposit))
     }
 

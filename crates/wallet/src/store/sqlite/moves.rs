@@ -66,7 +66,7 @@ pub(super) fn put_commands(
 ) -> rusqlite::Result<()> {
     for (now, command) in commands {
         let payload = command.to_json().map_err(encoding)?;
-        outbox.put(tx, now, command.destination(), payload)?;
+        outbox.put(tx, now, command.destination(), payload);
     }
     Ok(())
 }
