@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use test_servers::postgres;
 
 use crate::tally::Tally;
 use crate::{rules, tools};
@@ -155,8 +156,11 @@ impl Run<'_> {
     }
 
     fn test(&mut self) -> Result<()> {
+        // One for all tests: each has a database of its own, and a server for each would take a second.
+        let postgres = postgres::Postgres::start().map_err(anyhow::Error::msg)?;
         let mut child = self
             .cargo(Stage::Test)
+            .env(postgres::URL, postgres.url())
             .stdout(Stdio::piped())
             .spawn()
             .context("cargo does not run")?;

@@ -55,6 +55,12 @@ const TOOLS: &[Tool] = &[
         purpose: "runs the API fuzzer and the mail server of the tests",
     },
     Tool {
+        program: "initdb",
+        source: Source::Apt(&["postgresql-15"]),
+        proof: &["--version"],
+        purpose: "makes the PostgreSQL that tests run against",
+    },
+    Tool {
         program: "promtool",
         source: Source::Apt(&["prometheus"]),
         proof: &[],
@@ -144,11 +150,13 @@ fn is_there(tool: &Tool, root: &Path) -> bool {
         .is_some_and(|program| tool.proof.is_empty() || quiet(Command::new(program).args(tool.proof)))
 }
 
-/// Where programs are looked for: `PATH`, then the project's Python environment. The stages get it as their `PATH`.
+/// Where programs are looked for: `PATH`, then the project's Python environment, then where Debian keeps PostgreSQL. The
+/// stages get it as their `PATH`.
 pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain([python::environment(root).join("bin")])
+        .chain(test_servers::postgres::programs())
         .collect()
 }
 

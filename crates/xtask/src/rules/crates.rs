@@ -20,7 +20,8 @@ const KINDS: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies
 /// Which of our crates `krate` may depend on, or `None` for a crate the design does not know.
 fn allowed(krate: &str) -> Option<Vec<&'static str>> {
     let allowed = match krate {
-        "contracts" | "xtask" => vec![],
+        "contracts" | "test-servers" => vec![],
+        "xtask" => vec!["test-servers"],
         "storage" | "service-kit" => vec!["contracts"],
         "transport" => vec!["contracts", "storage"],
         "cambist" => [BASE, SERVICES].concat(),
@@ -35,7 +36,8 @@ fn is_ours(krate: &str) -> bool {
     allowed(krate).is_some()
 }
 
-/// Crates depend only on those below them. `cambist`'s tests may use `test-kit`, which is built on it.
+/// Crates depend only on those below them. `cambist`'s tests may use `test-kit`, which is built on it, and all tests
+/// `test-servers`, which knows none of ours.
 pub(crate) fn graph(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (file, krate, manifest) in manifests_of(tree) {
@@ -50,8 +52,8 @@ pub(crate) fn graph(tree: &Tree) -> Vec<Violation> {
             continue;
         };
         for dependency in dependencies(&manifest) {
-            let for_its_tests =
-                krate == "cambist" && dependency.kind == "dev-dependencies" && dependency.krate == "test-kit";
+            let kit = dependency.krate == "test-servers" || (krate == "cambist" && dependency.krate == "test-kit");
+            let for_its_tests = kit && dependency.kind == "dev-dependencies";
             if !is_ours(&dependency.krate) || allowed.contains(&dependency.krate.as_str()) || for_its_tests {
                 continue;
             }
@@ -203,6 +205,20 @@ mod tests {
         assert_eq!(check("cambist", "[dev-dependencies]\ntest-kit.workspace = true\n"), []);
         assert_eq!(check("cambist", "[dependencies]\ntest-kit.workspace = true\n").len(), 1);
         assert_eq!(check("test-kit", "[dependencies]\ncambist.workspace = true\n"), []);
+    }
+
+    #[test]
+    fn all_tests_may_use_the_test_servers_and_nothing_else_may_but_this_program() {
+        for krate in ["auth", "storage", "transport", "cambist"] {
+            let dependency = "test-servers.workspace = true\n";
+            assert_eq!(check(krate, &format!("[dev-dependencies]\n{dependency}")), []);
+            assert_eq!(check(krate, &format!("[dependencies]\n{dependency}")).len(), 1);
+        }
+        assert_eq!(check("xtask", "[dependencies]\ntest-servers.workspace = true\n"), []);
+        assert_eq!(
+            check("test-servers", "[dependencies]\ncontracts.workspace = true\n").len(),
+            1
+        );
     }
 
     #[test]

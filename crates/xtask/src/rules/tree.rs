@@ -81,13 +81,17 @@ pub(crate) fn is_at(path: &str, place: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
 }
 
+/// Crates that are test code as a whole.
+const TEST_KITS: &[&str] = &["crates/test-kit/", "crates/test-servers/"];
+
 impl SourceFile {
     fn new(path: String, text: String) -> SourceFile {
         let code = path.ends_with(".rs").then(|| Code::new(&text));
         let folders = path
             .split('/')
             .any(|part| matches!(part, "tests" | "tests.rs" | "benches"));
-        let test = folders || path.starts_with("crates/test-kit/") || code.as_ref().is_some_and(|code| code.all_test);
+        let kit = TEST_KITS.iter().any(|kit| path.starts_with(kit));
+        let test = folders || kit || code.as_ref().is_some_and(|code| code.all_test);
         SourceFile { path, text, code, test }
     }
 
@@ -103,7 +107,7 @@ impl SourceFile {
         below.strip_prefix("src/")
     }
 
-    /// Whether a line only runs in tests: test folders and modules, `#[cfg(test)]`, and the `test-kit` crate.
+    /// Whether a line only runs in tests: test folders and modules, `#[cfg(test)]`, and the crates for tests.
     pub(crate) fn is_test(&self, line: usize) -> bool {
         self.test || self.code.as_ref().is_some_and(|code| code.is_test(line))
     }
@@ -151,15 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn test_folders_and_the_test_kit_are_test_code() {
+    fn test_folders_and_the_crates_for_tests_are_test_code() {
         let tree = tree(&[
             ("crates/a/tests/it/main.rs", ""),
             ("crates/a/src/domain/tests.rs", ""),
             ("crates/test-kit/src/lib.rs", ""),
+            ("crates/test-servers/src/lib.rs", ""),
             ("crates/a/src/contest.rs", ""),
         ]);
         let test: Vec<bool> = tree.files.iter().map(|file| file.is_test(1)).collect();
-        assert_eq!(test, [false, true, true, true]);
+        assert_eq!(test, [false, true, true, true, true]);
     }
 
     #[test]

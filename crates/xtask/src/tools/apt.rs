@@ -12,10 +12,12 @@ use anyhow::{Context as _, Result, ensure};
 /// Installs `packages` as root, without starting any service.
 pub(super) fn install(packages: &[&str]) -> Result<()> {
     let _policy = NoServices::begin(Path::new(POLICY))?;
+    no_cluster(Path::new(CLUSTERS))?;
     // Lists may be absent (a container) or old; that they cannot be refreshed does not matter if they suffice.
     super::quiet(Command::new("apt-get").args(["update", "-qq"]));
     let status = Command::new("apt-get")
         .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(["-o", "Dpkg::Options::=--force-confold"])
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
@@ -27,6 +29,20 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         packages.join(" ")
     );
     Ok(())
+}
+
+/// Where Debian asks whether PostgreSQL gets a cluster of its own when it is installed.
+const CLUSTERS: &str = "/etc/postgresql-common/createcluster.conf";
+
+/// Has PostgreSQL installed without a cluster: ours are made in temporary folders. What the machine has said already stays.
+fn no_cluster(settings: &Path) -> Result<()> {
+    if settings.exists() {
+        return Ok(());
+    }
+    let folder = settings.parent().context("the settings of PostgreSQL lie nowhere")?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(settings, "create_main_cluster = false\n"))
+        .with_context(|| format!("{} cannot be written", settings.display()))
 }
 
 /// Where Debian asks whether a package may start its service.
@@ -90,6 +106,17 @@ mod tests {
         std::mem::forget(guard);
         drop(NoServices::begin(&policy).unwrap());
         assert!(!policy.exists());
+    }
+
+    #[test]
+    fn postgres_gets_no_cluster_unless_the_machine_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("common").join("createcluster.conf");
+        no_cluster(&settings).unwrap();
+        assert_eq!(fs::read_to_string(&settings).unwrap(), "create_main_cluster = false\n");
+        fs::write(&settings, "of the machine").unwrap();
+        no_cluster(&settings).unwrap();
+        assert_eq!(fs::read_to_string(&settings).unwrap(), "of the machine");
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! Private copies of the real servers that tests run against, on free loopback ports and in folders of their own.
+//!
+//! What it keeps true: a server ends with the process that started it, however that ends, and takes its folder with it; no
+//! test depends on a server that happens to run; a server that is not installed fails the test and says what helps.
+//!
+//! It depends on none of our crates and on hardly anything else, so that every crate's tests may use it and `cargo xtask`
+//! still builds in seconds.
+
+pub mod postgres;
