@@ -6,4 +6,5 @@
 //! It depends on none of our crates and on hardly anything else, so that every crate's tests may use it and `cargo xtask`
 //! still builds in seconds.
 
+pub mod nats;
 pub mod postgres;

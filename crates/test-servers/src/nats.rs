@@ -217,7 +217,9 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
         let address = lines.find_map(|line| line.strip_prefix("server at ").map(str::to_owned));
         let address = address.unwrap();
         assert!(greets(&address));

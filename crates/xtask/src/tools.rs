@@ -61,6 +61,12 @@ const TOOLS: &[Tool] = &[
         purpose: "makes the PostgreSQL that tests run against",
     },
     Tool {
+        program: "nats-server",
+        source: Source::Apt(&["nats-server"]),
+        proof: &["--version"],
+        purpose: "carries the queues of tests between processes",
+    },
+    Tool {
         program: "promtool",
         source: Source::Apt(&["prometheus"]),
         proof: &[],
