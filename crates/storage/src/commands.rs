@@ -8,6 +8,8 @@
 //! - a worker whose lease ran out changes nothing: every write names the epoch under which it was claimed;
 //! - a finished command that is accepted again publishes its result again, an unfinished one is queued again.
 
+pub(crate) mod wording;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

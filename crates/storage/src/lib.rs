@@ -4,14 +4,17 @@
 //!   readers beside it.
 //! - [`migrations`]: ordered, embedded schema changes, checked at start.
 //! - [`outbox`]: effects that leave a service, stored in the transaction that causes them.
+//! - [`survey`]: how much waits, for whoever watches.
 //! - [`commands`]: the command store, the common machine of `exchanger`, `bc_gateway` and `notification`.
 //!
 //! What it keeps true: nothing is told to anybody before it is on disk, and whatever is on disk is told.
 
 pub mod commands;
 mod error;
+pub mod letters;
 pub mod migrations;
 pub mod outbox;
 pub mod sqlite;
+pub mod survey;
 
 pub use error::StoreError;

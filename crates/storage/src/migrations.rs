@@ -1,5 +1,7 @@
 //! Schema changes: embedded in the program, ordered, applied once, never edited afterwards.
 
+use std::collections::BTreeMap;
+
 use contracts::ServiceName;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -110,5 +112,47 @@ pub enum SchemaError {
     },
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(String),
+}
+
+/// The migrations of `services` that are not among those `applied`: by service and number, their checksums.
+///
+/// # Errors
+/// [`SchemaError::Ahead`] or [`SchemaError::Edited`]. Other services in the same database are nobody's business.
+pub(crate) fn missing(
+    mut applied: BTreeMap<(String, u32), String>,
+    services: &[Migrations],
+) -> Result<Vec<Migration>, SchemaError> {
+    let mut missing = Vec::new();
+    for migration in services.iter().flat_map(Migrations::list) {
+        match applied.remove(&(migration.service.as_str().to_owned(), migration.number)) {
+            None => missing.push(migration.clone()),
+            Some(checksum) if checksum == migration.checksum() => {}
+            Some(_) => {
+                return Err(SchemaError::Edited {
+                    service: migration.service,
+                    number: migration.number,
+                });
+            }
+        }
+    }
+    let known = |name: &str| services.iter().any(|service| service.service().as_str() == name);
+    match applied.into_keys().find(|(service, _)| known(service)) {
+        Some((service, number)) => Err(SchemaError::Ahead { service, number }),
+        None => Ok(missing),
+    }
+}
+
+/// Nothing is missing.
+///
+/// # Errors
+/// [`SchemaError::Behind`] with the first one that is.
+pub(crate) fn none_missing(missing: &[Migration]) -> Result<(), SchemaError> {
+    missing.first().map_or(Ok(()), |first| {
+        Err(SchemaError::Behind {
+            service: first.service,
+            number: first.number,
+            name: first.name,
+        })
+    })
 }

@@ -26,6 +26,6 @@ pub use letters::SqliteLetters;
 pub use migrate::{check, migrate};
 pub use outbox::{OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER, OutboxRows, SqliteOutbox};
 pub use readers::Readers;
-pub use survey::{CommandsSurvey, OutboxSurvey, SURVEYED, survey_commands, survey_outbox};
+pub use survey::{survey_commands, survey_outbox};
 pub use under_way::{effects_under_way, open_commands};
 pub use writer::{Tx, Writer, WriterMetrics};

@@ -8,9 +8,9 @@ mod unheard;
 
 use std::sync::Arc;
 
-use contracts::messages::{Message, Queue, SCHEMA_VERSION, Status, StepResult};
+use contracts::ServiceName;
+use contracts::messages::{Queue, Status, StepResult};
 use contracts::time::later;
-use contracts::{OrderId, ServiceName};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -20,6 +20,7 @@ pub use self::statements::{COMMANDS_SCHEMA, DEAD_COMMANDS_INDEX};
 use super::acts::Acts;
 use super::columns::{bad_column, micros};
 use super::{Database, Desk, SqliteOutbox, Tx};
+use crate::commands::wording::{end_of, key_of, letter_of, message, status_of};
 use crate::commands::{
     Acceptance, Claimed, CommandKey, CommandTimes, Fencing, Held, NewCommand, Record, Settlement, State,
 };
@@ -179,7 +180,7 @@ impl SqliteCommands {
         for found in found {
             let epoch = found.epoch.saturating_add(1);
             claim.execute(params![found.rowid, epoch, micros(lease_until), micros(now)])?;
-            let Some(key) = to_key(found.order_id, &found.step) else {
+            let Some(key) = key_of(found.order_id, &found.step) else {
                 tracing::error!(
                     found.order_id,
                     found.step,
@@ -264,8 +265,7 @@ impl SqliteCommands {
                 let Some(content) = content else {
                     return Ok(Fencing::Fenced);
                 };
-                self.outbox
-                    .bury(tx, now, &intervene::letter_of(key), &content, &error)?;
+                self.outbox.bury(tx, now, &letter_of(key), &content, &error)?;
                 self.publish_to_saga(tx, now, key, Status::Unresolved, None)?;
             }
         }
@@ -293,11 +293,7 @@ impl SqliteCommands {
         key: CommandKey,
         result: StepResult,
     ) -> rusqlite::Result<()> {
-        let status = if end_of(&result) == State::Failed {
-            Status::Failed
-        } else {
-            Status::Done
-        };
+        let status = status_of(&result);
         self.publish_to_saga(tx, now, key, status, Some(result))
     }
 
@@ -322,42 +318,9 @@ impl SqliteCommands {
         status: Status,
         result: Option<StepResult>,
     ) -> rusqlite::Result<()> {
-        let message = Message {
-            message_id: format!(
-                "{queue}-{}-{}-{}-{}",
-                key.order_id,
-                key.step,
-                name_of(status),
-                micros(now)
-            ),
-            order_id: key.order_id,
-            step: key.step,
-            status,
-            schema_version: SCHEMA_VERSION,
-            occurred_at: now,
-            traceparent: None,
-            result,
-        };
+        let message = message(queue, now, key, status, result);
         self.outbox.put(tx, now, Destination::Queue(queue), encode(&message)?);
         Ok(())
-    }
-}
-
-const fn name_of(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::Done => "done",
-        Status::Failed => "failed",
-        Status::Unresolved => "unresolved",
-    }
-}
-
-fn end_of(result: &StepResult) -> State {
-    match result {
-        StepResult::Failure { .. } => State::Failed,
-        StepResult::Traded(_) | StepResult::Transferred { .. } | StepResult::Reversed | StepResult::Notified => {
-            State::Done
-        }
     }
 }
 
@@ -383,7 +346,7 @@ struct Found {
 impl Found {
     /// Whether somebody is at it under its latest claim.
     fn is_in(&self, held: &Held) -> bool {
-        let key = to_key(self.order_id, &self.step);
+        let key = key_of(self.order_id, &self.step);
         key.is_some_and(|key| held.get(&key) == Some(&self.epoch))
     }
 }
@@ -397,13 +360,6 @@ fn to_found(row: &Row<'_>) -> rusqlite::Result<Found> {
         progress: row.get(4)?,
         epoch: row.get(5)?,
         tries: row.get(6)?,
-    })
-}
-
-fn to_key(order_id: i64, step: &str) -> Option<CommandKey> {
-    Some(CommandKey {
-        order_id: OrderId::try_new(order_id).ok()?,
-        step: step.parse().ok()?,
     })
 }
 

@@ -10,7 +10,11 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::acts::Acts;
 use super::columns::{from_micros, micros};
 use super::{Database, SqliteCommands, SqliteOutbox, Tx};
-use crate::commands::{Amended, Amendment, CommandKey, Intervention, State};
+use crate::StoreError;
+use crate::commands::CommandKey;
+use crate::commands::wording::{Way, not_revived, revival, way};
+use crate::letters::DeadLetterStore;
+use crate::outbox::Destination;
 
 /// A service's dead letters. Clones share them.
 #[derive(Clone)]
@@ -26,12 +30,6 @@ struct Statements {
     list: String,
     load: String,
     mark: String,
-}
-
-/// Where a letter goes back to.
-enum Way {
-    Outbox(crate::outbox::Destination),
-    Command(CommandKey),
 }
 
 impl SqliteLetters {
@@ -95,7 +93,7 @@ impl SqliteLetters {
         Ok(Replay::Replayed { before })
     }
 
-    /// Opens a dead command again, or a failed one of which nobody was told; any other needs nothing. Why it cannot be done, if so.
+    /// Opens a letter's command again, where that is right. Why it cannot be done, if so.
     fn revive(
         &self,
         tx: &mut Tx<'_>,
@@ -106,41 +104,9 @@ impl SqliteLetters {
         let Some(commands) = &self.commands else {
             return Ok(Some("this service has no commands".to_owned()));
         };
-        // Where a saga was told of a failure, it has gone on from there.
-        let unheard = commands.tells_nobody();
-        let intervention = Intervention {
-            key,
-            verb: "replay",
-            once: None,
-            instruction: instruction.clone(),
-            decide: Box::new(move |standing| match standing.record.state {
-                State::Dead => Amendment::Reopen {
-                    progress: standing.record.progress.clone(),
-                },
-                State::Failed if unheard => Amendment::Reopen {
-                    progress: standing.record.progress.clone(),
-                },
-                State::Open | State::Done | State::Failed => Amendment::Nudge,
-            }),
-        };
-        Ok(match commands.intervene_in(tx, now, intervention)? {
-            Amended::Unknown => Some("its command does not exist".to_owned()),
-            Amended::Refused { detail } => Some(detail),
-            Amended::Reopened | Amended::Ended | Amended::Nudged | Amended::Replayed | Amended::Contradicted => None,
-        })
+        let revival = revival(key, instruction, commands.tells_nobody());
+        Ok(not_revived(commands.intervene_in(tx, now, revival)?))
     }
-}
-
-/// `queue:…` and `service:…` were on their way out, `command:7:exchange` was being worked on.
-fn way(source: &str) -> Option<Way> {
-    let Some(rest) = source.strip_prefix("command:") else {
-        return source.parse().ok().map(Way::Outbox);
-    };
-    let (order, step) = rest.split_once(':')?;
-    Some(Way::Command(CommandKey {
-        order_id: order.parse().ok()?,
-        step: step.parse().ok()?,
-    }))
 }
 
 #[async_trait]
@@ -169,6 +135,21 @@ impl DeadLetters for SqliteLetters {
             .run(move |tx| letters.replay_in(tx, now, id, &instruction))
             .await?;
         Ok(replayed)
+    }
+}
+
+#[async_trait]
+impl DeadLetterStore for SqliteLetters {
+    async fn bury(
+        &self,
+        now: Timestamp,
+        source: Destination,
+        payload: String,
+        error: String,
+    ) -> Result<(), StoreError> {
+        let outbox = self.outbox.clone();
+        let job = move |tx: &mut Tx<'_>| outbox.bury(tx, now, &source.to_string(), &payload, &error);
+        self.database.writer().run(job).await
     }
 }
 

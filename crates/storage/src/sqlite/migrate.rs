@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::columns::micros;
-use crate::migrations::{Migration, Migrations, SchemaError};
+use crate::migrations::{self, Migration, Migrations, SchemaError, none_missing};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     service TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
@@ -60,13 +60,7 @@ pub fn check(connection: &Connection, services: &[Migrations]) -> Result<(), Sch
             .flat_map(|service| service.list().iter().cloned())
             .collect()
     };
-    missing.first().map_or(Ok(()), |first| {
-        Err(SchemaError::Behind {
-            service: first.service,
-            number: first.number,
-            name: first.name,
-        })
-    })
+    none_missing(&missing)
 }
 
 fn missing(connection: &Connection, services: &[Migrations]) -> Result<Vec<Migration>, SchemaError> {
@@ -79,22 +73,11 @@ fn missing(connection: &Connection, services: &[Migrations]) -> Result<Vec<Migra
             row.get::<_, String>(2)?,
         );
     }
-    let mut missing = Vec::new();
-    for migration in services.iter().flat_map(Migrations::list) {
-        match applied.remove(&(migration.service.as_str().to_owned(), migration.number)) {
-            None => missing.push(migration.clone()),
-            Some(checksum) if checksum == migration.checksum() => {}
-            Some(_) => {
-                return Err(SchemaError::Edited {
-                    service: migration.service,
-                    number: migration.number,
-                });
-            }
-        }
-    }
-    let known = |name: &str| services.iter().any(|service| service.service().as_str() == name);
-    match applied.into_keys().find(|(service, _)| known(service)) {
-        Some((service, number)) => Err(SchemaError::Ahead { service, number }),
-        None => Ok(missing),
+    migrations::missing(applied, services)
+}
+
+impl From<rusqlite::Error> for SchemaError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
     }
 }

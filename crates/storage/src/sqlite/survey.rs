@@ -2,37 +2,10 @@
 //! follow an index and look at no more than [`SURVEYED`] rows each, however much waits.
 
 use contracts::ServiceName;
-use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::columns::from_micros;
-use crate::outbox::Destination;
-
-/// The most rows that are counted; more are told as so many.
-pub const SURVEYED: u32 = 100_000;
-
-/// What waits in a service's outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxSurvey {
-    /// For each destination that has any: how many messages wait, of at most [`SURVEYED`] rows, and since when the oldest of
-    /// them.
-    pub waiting: Vec<(Destination, u64, Option<Timestamp>)>,
-    /// Dead letters that wait for a person, by where they died (`queue`, `service`, `command` or `other`).
-    pub dead: [(&'static str, u64); 4],
-}
-
-/// How a service's commands stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommandsSurvey {
-    /// How many are open, at most [`SURVEYED`].
-    pub open: u64,
-    /// Of how many of these an outside party's answer is missing.
-    pub answer_missing: u64,
-    /// How many are dead.
-    pub dead: u64,
-    /// Since when the oldest open one is there.
-    pub oldest: Option<Timestamp>,
-}
+use crate::survey::{CommandsSurvey, OutboxSurvey, SURVEYED, by_source};
 
 /// What waits in the outbox of `service`, which has one. A row of a destination that this program does not know (a newer
 /// one wrote it) is left out.
@@ -74,21 +47,10 @@ pub fn survey_outbox(connection: &Connection, service: ServiceName) -> rusqlite:
 
 fn dead_letters_by_source(connection: &Connection, service: ServiceName) -> rusqlite::Result<[(&'static str, u64); 4]> {
     let sql = format!("SELECT source FROM {service}_dead_letters WHERE replayed_at IS NULL LIMIT {SURVEYED}");
-    let mut counts = [("queue", 0), ("service", 0), ("command", 0), ("other", 0)];
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(())?;
-    while let Some(row) = rows.next()? {
-        let source = row.get_ref(0)?.as_str()?;
-        let kind = source.split_once(':').map_or("other", |(kind, _)| kind);
-        let place = counts
-            .iter()
-            .position(|(name, _)| *name == kind)
-            .unwrap_or(counts.len() - 1);
-        if let Some((_, count)) = counts.get_mut(place) {
-            *count += 1;
-        }
-    }
-    Ok(counts)
+    let sources = statement.query_map((), |row| row.get::<_, String>(0))?;
+    let sources = sources.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(by_source(sources.iter().map(String::as_str)))
 }
 
 /// How the commands of `service` stand, which has some.

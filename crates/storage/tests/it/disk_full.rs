@@ -57,7 +57,9 @@ async fn on_a_full_disk_a_yes_is_on_disk_and_a_no_is_not() {
         match answer {
             Ok(()) => on_disk.push(number),
             Err(StoreError::Unavailable(reason)) => assert!(reason.contains("full"), "{reason}"),
-            Err(StoreError::Overloaded) => panic!("it is not the queue that is full"),
+            Err(error @ (StoreError::Overloaded | StoreError::Unknown(_))) => {
+                panic!("it is the disk that is full: {error}")
+            }
         }
     }
     assert_eq!(numbers(&database).await, on_disk);

@@ -4,20 +4,11 @@ use contracts::messages::Status;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{SqliteCommands, encode, end_of, to_record};
+use super::{SqliteCommands, encode, to_record};
+use crate::commands::wording::{end_of, letter_of, subject_of};
 use crate::commands::{Amended, Amendment, CommandKey, Intervention, MAX_ACTS, Standing, State};
 use crate::sqlite::Tx;
 use crate::sqlite::columns::{from_micros, micros};
-
-/// How a command is called in the record of acts.
-pub(in crate::sqlite) fn subject_of(key: CommandKey) -> String {
-    format!("order:{}:{}", key.order_id, key.step)
-}
-
-/// Where the letters come from that a command leaves when it dies.
-pub(super) fn letter_of(key: CommandKey) -> String {
-    format!("command:{}:{}", key.order_id, key.step)
-}
 
 impl SqliteCommands {
     pub(super) fn stand(&self, connection: &Connection, key: CommandKey) -> rusqlite::Result<Option<Standing>> {

@@ -4,8 +4,8 @@ use contracts::messages::StepResult;
 use jiff::Timestamp;
 
 use super::SqliteCommands;
-use super::intervene::letter_of;
 use crate::commands::CommandKey;
+use crate::commands::wording::letter_of;
 use crate::sqlite::Tx;
 
 impl SqliteCommands {

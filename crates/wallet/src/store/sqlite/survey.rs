@@ -10,7 +10,7 @@ use super::{collect, rows};
 use crate::domain::OrderState;
 use crate::metrics::{DEPOSIT_AGE, DEPOSITS, SAGA_AGE, SAGAS};
 
-/// Open orders are found by their index; the limit is [`storage::sqlite::SURVEYED`].
+/// Open orders are found by their index; the limit is [`storage::survey::SURVEYED`].
 const OPEN: &str = "SELECT state, count(*), min(created_at) FROM
     (SELECT state, created_at FROM wallet_orders INDEXED BY wallet_orders_due
      WHERE state NOT IN ('completed', 'failed') LIMIT 100000)
