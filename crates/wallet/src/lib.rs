@@ -56,6 +56,10 @@ pub fn migrations() -> Migrations {
         )
         .then("key marks", include_str!("../migrations/sqlite/0007_key_marks.sql"))
         .then("messages together", OUTBOX_TOGETHER)
+        .then(
+            "events as they come",
+            include_str!("../migrations/sqlite/0009_events_as_they_come.sql"),
+        )
 }
 
 /// Who books deposits.
