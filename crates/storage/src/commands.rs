@@ -402,7 +402,9 @@ pub trait CommandStore: Send + Sync {
     /// Returns how many open commands changed. Nobody who is at work is disturbed, and twice is as good as once.
     async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// Makes every open command due now. Only for a process that knows that no other worker is alive (one
-    /// process, holding the lock on its data): after a crash nothing waits for a dead worker's lease.
+    /// Makes every open command due now. Only for a process that knows that no other worker is alive (one process,
+    /// holding the lock on its data): after a crash nothing waits for a dead worker's lease. Where several processes may
+    /// share the database nobody can know that, and a lease that ended early would let two act outside at once: such a store
+    /// changes nothing here, and answers 0.
     async fn release_leases(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`sqlite`]: the embedded database: one writer thread that commits whatever waits as one group, a few
 //!   readers beside it.
+//! - [`postgres`]: the database that several processes share: pooled connections under a role for each service.
 //! - [`migrations`]: ordered, embedded schema changes, checked at start.
 //! - [`outbox`]: effects that leave a service, stored in the transaction that causes them.
 //! - [`survey`]: how much waits, for whoever watches.
@@ -14,6 +15,7 @@ mod error;
 pub mod letters;
 pub mod migrations;
 pub mod outbox;
+pub mod postgres;
 pub mod sqlite;
 pub mod survey;
 

@@ -14,6 +14,7 @@ use contracts::ServiceName;
 use contracts::messages::Queue;
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::StoreError;
 
@@ -89,6 +90,9 @@ pub enum Settlement {
         error: String,
     },
 }
+
+/// Rows whose transaction is committed, on their way to the dispatcher.
+pub type OutboxRows = mpsc::Receiver<OutboxRow>;
 
 /// A service's outbox, as the dispatcher uses it.
 #[async_trait]

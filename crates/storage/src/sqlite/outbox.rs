@@ -20,6 +20,7 @@ use self::open_rows::{MAX_TOGETHER, MessageId, OpenRows};
 use super::columns::micros;
 use super::{Database, Tx};
 use crate::StoreError;
+pub use crate::outbox::OutboxRows;
 use crate::outbox::{Destination, HAND_OVER, OutboxRow, OutboxStore, Settlement};
 
 /// The tables of an outbox, as a migration of the service that owns it.
@@ -59,9 +60,6 @@ CREATE INDEX {service}_outbox_due ON {service}_outbox (destination, next_attempt
 
 /// Parts the messages of a row (RFC 7464): no JSON text contains it.
 const SEPARATOR: char = '\u{1e}';
-
-/// Rows whose transaction is on disk, on their way to the dispatcher.
-pub type OutboxRows = mpsc::Receiver<OutboxRow>;
 
 /// A service's outbox. Clones share it.
 #[derive(Clone)]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use storage::sqlite::Options;
 
-use crate::given::open;
 use crate::group_commit::{numbers, set, with_a_table};
+use crate::sqlite::open;
 
 /// Says to this test that it is the child, and where to write.
 const CHILD: &str = "STORAGE_TEST_WRITE_UNTIL_KILLED";

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use storage::StoreError;
 use storage::sqlite::Desk;
 
-use crate::given::{Given, a_fresh_store};
 use crate::group_commit::{numbers, with_a_table};
+use crate::sqlite::{Given, open_fresh};
 
 /// A desk that stores numbers, refuses to store 13, and answers with how many it was asked to store at once.
 fn a_desk(given: &Given) -> Desk<i64, usize> {
@@ -34,7 +34,7 @@ fn an_occupied_writer(given: &Given) -> std::sync::mpsc::SyncSender<()> {
 
 #[tokio::test]
 async fn those_who_wait_are_served_in_one_batch_and_each_is_answered() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let desk = a_desk(&given);
     let go = an_occupied_writer(&given);
@@ -48,7 +48,7 @@ async fn those_who_wait_are_served_in_one_batch_and_each_is_answered() {
 #[tokio::test]
 async fn one_whose_work_fails_or_panics_fails_alone() {
     for bad in [13, 26] {
-        let given = a_fresh_store();
+        let given = open_fresh();
         with_a_table(&given.database).await;
         let desk = a_desk(&given);
         let go = an_occupied_writer(&given);
@@ -62,7 +62,7 @@ async fn one_whose_work_fails_or_panics_fails_alone() {
 
 #[tokio::test]
 async fn those_in_line_behind_one_who_leaves_are_served_all_the_same() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let desk = a_desk(&given);
     let mut first = Box::pin(desk.bring(1));
@@ -81,7 +81,7 @@ async fn those_in_line_behind_one_who_leaves_are_served_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_who_come_at_once_are_all_answered_after_their_commit() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let desk = a_desk(&given);
     let answered = Arc::new(AtomicUsize::new(0));

@@ -3,8 +3,8 @@
 use storage::StoreError;
 use storage::sqlite::{Database, Options, Tx};
 
-use crate::given::open;
 use crate::group_commit::{a_writer_held_up, numbers, set, with_a_table};
+use crate::sqlite::open;
 
 /// A database that may grow by some hundred kilobytes and no more.
 async fn on_a_small_disk(folder: &tempfile::TempDir) -> Database {

@@ -8,7 +8,7 @@ use storage::StoreError;
 use storage::sqlite::{Database, Options, Tx};
 use tokio::task::JoinHandle;
 
-use crate::given::{Failure, a_fresh_store, open};
+use crate::sqlite::{Failure, open, open_fresh};
 
 pub(crate) async fn set(database: &Database, number: i64) -> Result<(), StoreError> {
     database
@@ -40,7 +40,7 @@ pub(crate) async fn with_a_table(database: &Database) {
 
 #[tokio::test]
 async fn a_refused_job_changes_nothing_and_its_neighbours_are_committed() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let half_done = given.database.writer().run(|tx| {
         tx.execute("INSERT INTO numbers VALUES (100)", ())?;
@@ -54,7 +54,7 @@ async fn a_refused_job_changes_nothing_and_its_neighbours_are_committed() {
 
 #[tokio::test]
 async fn a_job_that_panics_changes_nothing_and_the_writer_lives_on() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let panicking = given.database.writer().run(|tx| -> rusqlite::Result<()> {
         tx.execute("INSERT INTO numbers VALUES (100)", ())?;
@@ -68,7 +68,7 @@ async fn a_job_that_panics_changes_nothing_and_the_writer_lives_on() {
 
 #[tokio::test]
 async fn what_follows_a_commit_happens_only_for_jobs_that_were_committed() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let (committed, rolled_back) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (flag, other) = (Arc::clone(&committed), Arc::clone(&rolled_back));
@@ -88,7 +88,7 @@ async fn what_follows_a_commit_happens_only_for_jobs_that_were_committed() {
 
 #[tokio::test]
 async fn what_follows_a_commit_may_panic_without_taking_the_writer_along() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let told = given.database.writer().run(|tx| {
         tx.after_commit(|| panic!("as arranged"));
@@ -101,7 +101,7 @@ async fn what_follows_a_commit_may_panic_without_taking_the_writer_along() {
 
 #[tokio::test]
 async fn a_job_that_commits_by_itself_is_undone_with_its_group() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let job = given.database.writer().run(|tx| {
         tx.execute("INSERT INTO numbers VALUES (1)", ())?;
@@ -114,7 +114,7 @@ async fn a_job_that_commits_by_itself_is_undone_with_its_group() {
 
 #[tokio::test]
 async fn a_job_that_rolls_back_by_itself_writes_nothing_outside_of_its_group() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let job = given.database.writer().run(|tx| {
         tx.execute_batch("ROLLBACK")?;
@@ -156,7 +156,7 @@ async fn a_full_queue_is_said_to_be_full_and_nothing_of_the_job_happens() {
 
 #[tokio::test]
 async fn a_job_runs_even_when_its_caller_stops_waiting() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let (blocking, release) = a_writer_held_up(&given.database).await;
     tokio::select! {

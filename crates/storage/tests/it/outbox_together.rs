@@ -5,8 +5,9 @@ use contracts::time::later;
 use storage::outbox::{Destination, OutboxRow, OutboxStore as _, Settlement};
 use storage::sqlite::SqliteOutbox;
 
-use crate::given::{Given, a_fresh_store, noon, noon_plus};
-use crate::outbox::{LEASE, TO_WALLET, lost};
+use crate::given::{noon, noon_plus};
+use crate::sqlite::outbox::{LEASE, TO_WALLET, lost};
+use crate::sqlite::{Given, open_fresh};
 
 /// Puts messages in one job; they are what the dispatcher gets of it.
 async fn put(given: &mut Given, payloads: &'static [&'static str]) -> Vec<OutboxRow> {
@@ -35,7 +36,7 @@ async fn due(outbox: &SqliteOutbox) -> Vec<(String, u32)> {
 
 #[tokio::test]
 async fn messages_of_one_job_share_a_row_and_leave_it_when_the_last_of_them_has_arrived() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let rows = put(&mut given, &["1", "2", "3"]).await;
     let payloads: Vec<_> = rows.iter().map(|row| row.payload.as_str()).collect();
     assert_eq!(payloads, ["1", "2", "3"]);
@@ -53,7 +54,7 @@ async fn messages_of_one_job_share_a_row_and_leave_it_when_the_last_of_them_has_
 
 #[tokio::test]
 async fn those_for_others_and_those_that_are_too_many_have_rows_of_their_own() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let (outbox, to_balance) = (given.outbox.clone(), Destination::Service(ServiceName::Balance));
     let job = move |tx: &mut storage::sqlite::Tx<'_>| {
         for number in 0..100 {
@@ -76,7 +77,7 @@ async fn those_for_others_and_those_that_are_too_many_have_rows_of_their_own() {
 
 #[tokio::test]
 async fn what_does_not_arrive_is_tried_again_alone_and_what_never_can_is_buried_alone() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let rows = put(&mut given, &["arrives", "later", "never"]).await;
     let fates = [
         Settlement::Delivered,
@@ -101,7 +102,7 @@ async fn what_does_not_arrive_is_tried_again_alone_and_what_never_can_is_buried_
 
 #[tokio::test]
 async fn a_sweep_finds_those_whose_fate_is_open_and_the_next_process_finds_all_of_the_row() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let rows = put(&mut given, &["1", "2", "3"]).await;
     given
         .outbox
@@ -118,7 +119,7 @@ async fn a_sweep_finds_those_whose_fate_is_open_and_the_next_process_finds_all_o
 
 #[tokio::test]
 async fn a_row_that_could_not_be_written_when_all_was_known_is_delivered_again() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let rows = put(&mut given, &["1", "2"]).await;
     let forbid = |tx: &mut storage::sqlite::Tx<'_>| {
         tx.execute_batch("CREATE TRIGGER stay BEFORE DELETE ON exchanger_outbox BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -135,7 +136,7 @@ async fn a_row_that_could_not_be_written_when_all_was_known_is_delivered_again()
 
 #[tokio::test]
 async fn a_row_that_was_buried_as_a_whole_comes_back_as_the_messages_that_it_is() {
-    let mut given = a_fresh_store();
+    let mut given = open_fresh();
     let rows = put(&mut given, &["1\u{1e}2", "3"]).await;
     let payloads: Vec<_> = rows.iter().map(|row| row.payload.as_str()).collect();
     assert_eq!(payloads, ["1", "2", "3"]);

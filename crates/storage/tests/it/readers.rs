@@ -5,8 +5,8 @@ use std::sync::mpsc::sync_channel;
 use storage::StoreError;
 use storage::sqlite::{Database, Options};
 
-use crate::given::{a_fresh_store, open};
 use crate::group_commit::{numbers, set, with_a_table};
+use crate::sqlite::{open, open_fresh};
 
 fn count(connection: &rusqlite::Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM numbers", (), |row| row.get(0))
@@ -24,7 +24,7 @@ async fn with_one_reader(folder: &tempfile::TempDir) -> Database {
 
 #[tokio::test]
 async fn a_query_sees_one_moment_whatever_is_committed_meanwhile() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     set(&given.database, 1).await.unwrap();
     let (entered, inside) = tokio::sync::oneshot::channel();
@@ -47,7 +47,7 @@ async fn a_query_sees_one_moment_whatever_is_committed_meanwhile() {
 
 #[tokio::test]
 async fn a_query_cannot_write() {
-    let given = a_fresh_store();
+    let given = open_fresh();
     with_a_table(&given.database).await;
     let write = given
         .database

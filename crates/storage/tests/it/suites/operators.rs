@@ -1,13 +1,13 @@
 //! What operators may rely on: an act is done once, with its record, and what is dead waits to be seen and sent again.
 
-use contracts::ServiceName;
 use contracts::messages::{FailureCode, Queue, Status, StepResult};
 use contracts::operators::{DeadLetters as _, Instruction, Replay};
 use storage::commands::{Amended, Amendment, CommandStore as _, Fencing, Intervention, Settlement, State};
+use storage::letters::DeadLetterStore as _;
 use storage::outbox::{Destination, OutboxStore as _, Settlement as Delivery};
-use storage::sqlite::{SqliteLetters, dead_commands, dead_letters};
 
-use crate::given::{Given, a_fresh_store, command, key, message, noon, noon_plus, success};
+use super::{Given, a_fresh_store, a_store_that_tells_nobody};
+use crate::given::{command, key, message, noon, noon_plus, success};
 
 fn by_ann(reason: &str) -> Instruction {
     Instruction {
@@ -55,15 +55,6 @@ impl Given {
         self.commands.settle(noon(), settled).await.unwrap();
     }
 
-    fn letters(&self) -> SqliteLetters {
-        SqliteLetters::new(
-            ServiceName::Exchanger,
-            self.database.clone(),
-            self.outbox.clone(),
-            Some(self.commands.clone()),
-        )
-    }
-
     fn statuses(&mut self) -> Vec<(Queue, Status)> {
         std::iter::from_fn(|| self.rows.try_recv().ok())
             .map(|row| match row.destination {
@@ -72,19 +63,11 @@ impl Given {
             })
             .collect()
     }
-
-    async fn waiting(&self) -> (u64, u64) {
-        let counts = self.database.readers().run(|connection| {
-            let letters = dead_letters(connection, ServiceName::Exchanger)?;
-            Ok((letters, dead_commands(connection, ServiceName::Exchanger)?))
-        });
-        counts.await.unwrap()
-    }
 }
 
 #[tokio::test]
 async fn an_intervention_fences_off_whoever_is_at_work_and_is_recorded_with_its_effect() {
-    let mut given = a_fresh_store();
+    let mut given = a_fresh_store().await;
     given.accepted(1).await;
     let worker = given.commands.claim(noon(), vec![key(1)]).await.unwrap().remove(0);
     given.statuses();
@@ -126,7 +109,7 @@ async fn an_intervention_fences_off_whoever_is_at_work_and_is_recorded_with_its_
 
 #[tokio::test]
 async fn what_was_said_of_an_attempt_is_said_again_and_never_otherwise() {
-    let mut given = a_fresh_store();
+    let mut given = a_fresh_store().await;
     given.accepted(1).await;
     let end = Amendment::End {
         result: failure(),
@@ -149,7 +132,7 @@ async fn what_was_said_of_an_attempt_is_said_again_and_never_otherwise() {
 
 #[tokio::test]
 async fn a_refused_intervention_and_one_on_nothing_leave_no_trace() {
-    let mut given = a_fresh_store();
+    let mut given = a_fresh_store().await;
     given.accepted(1).await;
     given.statuses();
     let detail = "not in doubt".to_owned();
@@ -172,7 +155,7 @@ async fn a_refused_intervention_and_one_on_nothing_leave_no_trace() {
 
 #[tokio::test]
 async fn a_nudge_hurries_what_waits_and_leaves_what_is_being_worked_on() {
-    let given = a_fresh_store();
+    let given = a_fresh_store().await;
     let nudge = || intervention(1, None, Amendment::Nudge);
     given.accepted(1).await;
     let first = given.commands.claim(noon(), vec![key(1)]).await.unwrap().remove(0);
@@ -206,7 +189,7 @@ async fn a_nudge_hurries_what_waits_and_leaves_what_is_being_worked_on() {
 
 #[tokio::test]
 async fn dead_letters_and_dead_commands_are_counted_until_they_are_sent_again() {
-    let given = a_fresh_store();
+    let given = a_fresh_store().await;
     assert_eq!(given.waiting().await, (0, 0));
     given.dead(1).await;
     given.accepted(2).await;
@@ -247,7 +230,7 @@ async fn a_dead_command_that_is_tried_again_or_ended_takes_its_letters_with_it_a
         (Amendment::Nudge, (2, 2)),
         (refused, (2, 2)),
     ] {
-        let given = a_fresh_store();
+        let given = a_fresh_store().await;
         given.dead(1).await;
         given.dead(11).await;
         assert_eq!(given.waiting().await, (2, 2));
@@ -266,7 +249,7 @@ async fn a_dead_command_that_is_tried_again_or_ended_takes_its_letters_with_it_a
 
 #[tokio::test]
 async fn a_command_that_dies_again_leaves_a_letter_again() {
-    let given = a_fresh_store();
+    let given = a_fresh_store().await;
     given.dead(1).await;
     given
         .commands
@@ -288,7 +271,7 @@ async fn a_command_that_dies_again_leaves_a_letter_again() {
 
 #[tokio::test]
 async fn a_row_that_could_not_be_delivered_goes_where_it_was_going_and_may_die_again() {
-    let given = a_fresh_store();
+    let given = a_fresh_store().await;
     let letters = given.letters();
     given.accepted(1).await;
     let queue = Destination::Queue(Queue::ExchangeOrders);
@@ -318,13 +301,13 @@ async fn a_row_that_could_not_be_delivered_goes_where_it_was_going_and_may_die_a
 
 #[tokio::test]
 async fn a_letter_that_belongs_nowhere_stays_listed() {
-    let given = a_fresh_store();
-    let outbox = given.outbox.clone();
-    let bury = move |tx: &mut storage::sqlite::Tx<'_>| {
-        outbox.bury(tx, noon(), "pigeon post", "{}", "no such way")?;
-        outbox.bury(tx, noon(), "command:9:exchange", "{}", "no such command")
-    };
-    given.database.writer().run(bury).await.unwrap();
+    let given = a_fresh_store().await;
+    given
+        .bury(&[
+            ("pigeon post", "no such way"),
+            ("command:9:exchange", "no such command"),
+        ])
+        .await;
     let letters = given.letters();
     for id in [1, 2] {
         let replayed = letters.replay(noon(), id, by_ann("try")).await.unwrap();
@@ -335,4 +318,40 @@ async fn a_letter_that_belongs_nowhere_stays_listed() {
     assert_eq!(ids(letters.list(None, 10).await.unwrap()), [1, 2]);
     assert_eq!(ids(letters.list(None, 1).await.unwrap()), [1]);
     assert_eq!(ids(letters.list(Some(1), 10).await.unwrap()), [2]);
+}
+
+#[tokio::test]
+async fn what_arrives_and_cannot_be_read_is_kept_with_where_it_came_from() {
+    let given = a_fresh_store().await;
+    let letters = given.letters();
+    let queue = Destination::Queue(Queue::ExchangeOrders);
+    let buried = letters.bury(noon(), queue, "no\u{0}JSON".to_owned(), "expected value".to_owned());
+    buried.await.unwrap();
+    let listed = letters.list(None, 10).await.unwrap();
+    assert_eq!((listed.len(), listed[0].source.as_str()), (1, "queue:exchange_orders"));
+    assert!(listed[0].payload.starts_with("no") && listed[0].payload.ends_with("JSON"));
+}
+
+#[tokio::test]
+async fn a_mail_that_failed_unheard_is_tried_again_by_its_letter() {
+    let given = a_store_that_tells_nobody().await;
+    given.accepted(1).await;
+    let claimed = given.commands.claim(noon(), vec![key(1)]).await.unwrap().remove(0);
+    let failed = Settlement::Finished {
+        result: failure(),
+        progress: None,
+    };
+    given
+        .commands
+        .settle(noon(), vec![(key(1), claimed.epoch, failed)])
+        .await
+        .unwrap();
+    let letters = given.letters();
+    let replayed = letters
+        .replay(noon_plus(1), 1, by_ann("the address is right now"))
+        .await;
+    assert_eq!(replayed, Ok(Replay::Replayed { before: false }));
+    assert_eq!(given.commands.claim(noon_plus(1), vec![key(1)]).await.unwrap().len(), 1);
+    let standing = given.commands.standing(key(1)).await.unwrap().unwrap();
+    assert_eq!(standing.acts.len(), 1);
 }

@@ -2,11 +2,12 @@
 
 use storage::commands::{CommandStore as _, Held};
 
-use crate::given::{a_fresh_store, command, key, noon, noon_plus};
+use super::a_fresh_store;
+use crate::given::{command, key, noon, noon_plus};
 
 #[tokio::test]
 async fn what_a_worker_is_at_is_not_claimed_beside_it_and_keeps_nobody_waiting() {
-    let given = a_fresh_store();
+    let given = a_fresh_store().await;
     for (accepted, order) in [(noon(), 1), (noon(), 2), (noon_plus(60), 3), (noon_plus(60), 4)] {
         let commands = vec![command(order, "buy")];
         given.commands.accept(accepted, commands, false).await.unwrap();
