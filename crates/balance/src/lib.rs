@@ -33,7 +33,12 @@ use crate::use_cases::{
 /// The SQLite migrations, in order.
 #[must_use]
 pub fn migrations() -> Migrations {
-    Migrations::new(ServiceName::Balance).then("ledger", include_str!("../migrations/sqlite/0001_ledger.sql"))
+    Migrations::new(ServiceName::Balance)
+        .then("ledger", include_str!("../migrations/sqlite/0001_ledger.sql"))
+        .then(
+            "statements are chains",
+            include_str!("../migrations/sqlite/0002_statements_are_chains.sql"),
+        )
 }
 
 /// What the ledger is made of.

@@ -90,7 +90,7 @@ impl LedgerStore for SqliteLedger {
                 if !has_wallet(snapshot, user)? {
                     return Ok(None);
                 }
-                read_statement(snapshot, user, before.unwrap_or(i64::MAX), limit).map(Some)
+                read_statement(snapshot, user, before, limit).map(Some)
             })
             .await
     }

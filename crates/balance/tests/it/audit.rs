@@ -13,7 +13,7 @@ use crate::given::{Given, at, btc, eth, fresh_books, hold, order, pay_in, usd, u
 
 /// Entries: 1 and 2 the funding, 3 a pay-in, 4 a hold, 5 an adjustment. Accounts: 1 treasury USD, 2 hot wallet USD,
 /// 3 treasury BTC, 4 hot wallet BTC, 5 bank USD, 6 user 2 USD. The hold of order 2 was refused.
-async fn a_day() -> Given {
+pub(crate) async fn a_day() -> Given {
     let given = fresh_books();
     let ledger = &given.ledger;
     ledger
@@ -159,11 +159,14 @@ async fn a_missing_transfer_is_found() {
 
 #[tokio::test]
 async fn a_moment_below_zero_is_found_though_it_passed() {
-    // The hold is moved before the pay-in that covered it, with balances to match.
+    // The hold is moved before the pay-in that covered it, with balances and entries to match.
     let meddling = format!(
         "UPDATE balance_transfers SET entry_id = 0, debit_balance_after = {}, credit_balance_after = {} WHERE entry_id = 4;
          UPDATE balance_transfers SET credit_balance_after = {} WHERE entry_id = 1;
-         UPDATE balance_transfers SET credit_balance_after = {} WHERE entry_id = 3;",
+         UPDATE balance_transfers SET credit_balance_after = {} WHERE entry_id = 3;
+         UPDATE balance_transfers SET debit_previous = 0, credit_previous = 0 WHERE entry_id = 0;
+         UPDATE balance_transfers SET credit_previous = 3 WHERE entry_id = 5;
+         UPDATE balance_accounts SET newest_entry = 1 WHERE id = 2;",
         blob(-3_000),
         blob(3_000),
         blob(103_000),
@@ -177,6 +180,22 @@ async fn a_moment_below_zero_is_found_though_it_passed() {
             account: account("user:2 USD")
         }]
     );
+}
+
+#[tokio::test]
+async fn a_statement_that_would_leave_an_entry_out_is_found() {
+    let skipped = Violation::Transfer {
+        entry_id: 5,
+        detail: "it does not name the entry before it",
+    };
+    let report = after("UPDATE balance_transfers SET credit_previous = 3 WHERE entry_id = 5").await;
+    assert_eq!(report.violations, [skipped]);
+    let cut = Violation::Account {
+        id: 6,
+        detail: "its newest entry is another one",
+    };
+    let report = after("UPDATE balance_accounts SET newest_entry = 4 WHERE id = 6").await;
+    assert_eq!(report.violations, [cut]);
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ pub(crate) fn fresh_books() -> Given {
     open(tempfile::tempdir().unwrap())
 }
 
-/// Tests of logic need not survive a power cut.
-fn open(folder: TempDir) -> Given {
+/// The books in this folder, upgraded if need be. Tests of logic need not survive a power cut.
+pub(crate) fn open(folder: TempDir) -> Given {
     let path = folder.path().join("cambist.db");
     let options = Options {
         durability: Durability::ProcessCrash,

@@ -12,4 +12,5 @@ mod model;
 mod properties;
 mod races;
 mod restarts;
+mod upgrades;
 mod walk;

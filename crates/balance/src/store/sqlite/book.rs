@@ -1,14 +1,17 @@
 //! Booking: load, decide, write. The hottest path of the system, so statements are few and each is prepared once for
-//! a batch: one look-up and one insert for each transfer, one look-up and one update for each account.
+//! a batch: one look-up and one insert for each transfer, one look-up for each owner, one update for each account.
 
-use contracts::ledger::{Leg, Posting, PostingOutcome, Transfer, TransferId};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use contracts::ledger::{Leg, Owner, Posting, PostingOutcome, Transfer, TransferId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use storage::sqlite::{AmountBlob, micros};
 
-use super::read::{has_wallet, to_amount, to_owner};
+use super::read::{Account, NO_ENTRY, accounts_of, has_wallet, newest_of, to_amount, to_owner};
 use super::statements::{
-    FIND_ACCOUNT, FIND_ENTRY, FIND_REFUSAL, INSERT_ACCOUNT, INSERT_REFUSAL, INSERT_TRANSFER, READ_ENTRY, UPDATE_ACCOUNT,
+    FIND_ENTRY, FIND_REFUSAL, INSERT_ACCOUNT, INSERT_REFUSAL, INSERT_TRANSFER, READ_ENTRY, UPDATE_ACCOUNT,
 };
 use crate::domain::{AccountAfter, Batch, Decision, View, decide};
 
@@ -21,12 +24,20 @@ pub(super) fn book<'p>(
     let batch = Batch::of(postings);
     let (view, known) = load(tx, &batch)?;
     let decision = decide(&batch, &view);
-    write(tx, now, &decision, &known)?;
+    write(tx, now, &decision, known)?;
     Ok(decision.outcomes)
 }
 
-/// Loads what a batch needs, and the rows of its accounts; `None` for those that do not exist yet.
-fn load(tx: &Connection, batch: &Batch<'_>) -> rusqlite::Result<(View, Vec<Option<i64>>)> {
+/// Where a batch's accounts are stored.
+struct Known<'a> {
+    /// The rows of [`Batch::accounts`]; `None` for those that do not exist yet.
+    rows: Vec<Option<i64>>,
+    /// Each owner's newest entry.
+    newest: HashMap<&'a Owner, i64>,
+}
+
+/// Loads what a batch needs.
+fn load<'a>(tx: &Connection, batch: &Batch<'a>) -> rusqlite::Result<(View, Known<'a>)> {
     let mut view = View {
         balances: Vec::with_capacity(batch.accounts().len()),
         ..View::default()
@@ -46,16 +57,23 @@ fn load(tx: &Connection, batch: &Batch<'_>) -> rusqlite::Result<(View, Vec<Optio
             view.refused_holds.insert(*id, hold);
         }
     }
-    let mut known = Vec::with_capacity(batch.accounts().len());
-    let mut find_account = tx.prepare_cached(FIND_ACCOUNT)?;
+    let mut known = Known {
+        rows: Vec::with_capacity(batch.accounts().len()),
+        newest: HashMap::new(),
+    };
+    let mut owners: HashMap<&Owner, Vec<Account>> = HashMap::new();
     for account in batch.accounts() {
-        let found = find_account
-            .query_row(params![account.owner.to_string(), account.asset.code()], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, AmountBlob>(1)?.0))
-            })
-            .optional()?;
-        view.balances.push(found.map_or(0, |(_, balance)| balance));
-        known.push(found.map(|(row, _)| row));
+        let owned = match owners.entry(account.owner) {
+            Entry::Occupied(owned) => owned.into_mut(),
+            Entry::Vacant(place) => {
+                let owned = accounts_of(tx, account.owner)?;
+                known.newest.insert(account.owner, newest_of(&owned));
+                place.insert(owned)
+            }
+        };
+        let found = owned.iter().find(|found| found.balance.asset() == account.asset);
+        view.balances.push(found.map_or(0, |found| found.balance.units()));
+        known.rows.push(found.map(|found| found.row));
     }
     for user in batch.users() {
         if has_wallet(tx, *user)? {
@@ -65,25 +83,13 @@ fn load(tx: &Connection, batch: &Batch<'_>) -> rusqlite::Result<(View, Vec<Optio
     Ok((view, known))
 }
 
-fn write(tx: &Connection, now: Timestamp, decision: &Decision<'_>, known: &[Option<i64>]) -> rusqlite::Result<()> {
-    let rows = write_accounts(tx, &decision.accounts, known)?;
-    let mut insert = tx.prepare_cached(INSERT_TRANSFER)?;
-    for booked in &decision.booked {
-        let transfer = booked.transfer;
-        let (kind, number) = transfer.id.origin.parts();
-        insert.execute(params![
-            kind,
-            number,
-            transfer.id.leg.number(),
-            rows[booked.debit],
-            rows[booked.credit],
-            AmountBlob(transfer.amount.units()),
-            AmountBlob(booked.debit_balance_after),
-            AmountBlob(booked.credit_balance_after),
-            transfer.reason,
-            transfer.actor,
-            micros(now)
-        ])?;
+fn write(tx: &Connection, now: Timestamp, decision: &Decision<'_>, known: Known<'_>) -> rusqlite::Result<()> {
+    let rows = open_accounts(tx, &decision.accounts, known.rows)?;
+    let entries = write_transfers(tx, now, decision, &rows, known.newest)?;
+    let mut update = tx.prepare_cached(UPDATE_ACCOUNT)?;
+    let accounts = decision.accounts.iter().zip(&rows).zip(entries);
+    for ((after, row), newest) in accounts.filter(|((after, _), _)| after.touched) {
+        update.execute(params![row, AmountBlob(after.balance), newest])?;
     }
     for hold in &decision.refused_holds {
         let (kind, number) = hold.id.origin.parts();
@@ -103,25 +109,63 @@ fn write(tx: &Connection, now: Timestamp, decision: &Decision<'_>, known: &[Opti
     Ok(())
 }
 
-/// Writes each touched account once; answers with the rows of all. An untouched account that does not exist has no
-/// row, and no transfer refers to it.
-fn write_accounts(
+/// Opens the accounts that are touched for the first time; answers with the rows of all. An untouched account that does
+/// not exist has no row, and no transfer refers to it.
+fn open_accounts(
     tx: &Connection,
     accounts: &[AccountAfter<'_>],
-    known: &[Option<i64>],
+    mut rows: Vec<Option<i64>>,
 ) -> rusqlite::Result<Vec<Option<i64>>> {
-    let mut rows = known.to_vec();
-    let mut update = tx.prepare_cached(UPDATE_ACCOUNT)?;
-    for (after, row) in accounts.iter().zip(&mut rows).filter(|(after, _)| after.touched) {
-        let balance = AmountBlob(after.balance);
-        if let Some(row) = row {
-            update.execute(params![*row, balance])?;
-        } else {
-            let name = params![after.account.owner.to_string(), after.account.asset.code(), balance];
-            *row = Some(tx.prepare_cached(INSERT_ACCOUNT)?.insert(name)?);
-        }
+    let missing = accounts.iter().zip(&mut rows);
+    for (after, row) in missing.filter(|(after, row)| after.touched && row.is_none()) {
+        let name = params![
+            after.account.owner.to_string(),
+            after.account.asset.code(),
+            AmountBlob(0)
+        ];
+        *row = Some(tx.prepare_cached(INSERT_ACCOUNT)?.insert(name)?);
     }
     Ok(rows)
+}
+
+/// Writes what is booked, each entry with those before it; `newest` are the owners' last ones so far. Answers with the
+/// newest entry of each account.
+fn write_transfers<'a>(
+    tx: &Connection,
+    now: Timestamp,
+    decision: &Decision<'a>,
+    rows: &[Option<i64>],
+    mut newest: HashMap<&'a Owner, i64>,
+) -> rusqlite::Result<Vec<i64>> {
+    let mut entries = vec![NO_ENTRY; rows.len()];
+    let mut insert = tx.prepare_cached(INSERT_TRANSFER)?;
+    for booked in &decision.booked {
+        let transfer = booked.transfer;
+        let (kind, number) = transfer.id.origin.parts();
+        let sides = [booked.debit, booked.credit];
+        let [debit, credit] = sides.map(|side| decision.accounts[side].account.owner);
+        let before = |owner| newest.get(owner).copied().unwrap_or(NO_ENTRY);
+        let entry = insert.insert(params![
+            kind,
+            number,
+            transfer.id.leg.number(),
+            rows[booked.debit],
+            rows[booked.credit],
+            AmountBlob(transfer.amount.units()),
+            AmountBlob(booked.debit_balance_after),
+            AmountBlob(booked.credit_balance_after),
+            transfer.reason,
+            transfer.actor,
+            micros(now),
+            before(debit),
+            before(credit)
+        ])?;
+        newest.extend([(debit, entry), (credit, entry)]);
+        for side in sides {
+            entries[side] = entry;
+        }
+    }
+    Ok(entries)
 }
 
 /// A booked transfer by its name.

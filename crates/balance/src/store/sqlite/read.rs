@@ -6,10 +6,10 @@ use contracts::clients::WalletBalances;
 use contracts::ledger::{Leg, Origin, Owner, StatementLine};
 use contracts::{Amount, Asset, UserId};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use storage::sqlite::{AmountBlob, bad_column, from_micros};
 
-use super::statements::{ACCOUNTS_OF, CREDITS_OF, DEBITS_OF, FIND_WALLET};
+use super::statements::{ACCOUNTS_OF, FIND_WALLET, READ_LINE};
 
 /// Whether the user has a wallet. The hot wallet always exists.
 pub(super) fn has_wallet(connection: &Connection, user: UserId) -> rusqlite::Result<bool> {
@@ -22,7 +22,7 @@ pub(super) fn has_wallet(connection: &Connection, user: UserId) -> rusqlite::Res
 /// The balances of a wallet that exists.
 pub(super) fn read_wallet(connection: &Connection, user: UserId) -> rusqlite::Result<WalletBalances> {
     let mut balances = BTreeMap::from([Asset::BTC, Asset::USD].map(|asset| (asset, Amount::zero(asset))));
-    for (_, balance) in accounts_of(connection, &Owner::wallet(user))? {
+    for Account { balance, .. } in accounts_of(connection, &Owner::wallet(user))? {
         balances.insert(balance.asset(), balance);
     }
     Ok(WalletBalances {
@@ -31,57 +31,108 @@ pub(super) fn read_wallet(connection: &Connection, user: UserId) -> rusqlite::Re
     })
 }
 
-/// An owner's accounts: row and balance. At most one for each asset there is.
-pub(super) fn accounts_of(connection: &Connection, owner: &Owner) -> rusqlite::Result<Vec<(i64, Amount)>> {
+/// An account as stored.
+pub(super) struct Account {
+    pub(super) row: i64,
+    pub(super) balance: Amount,
+    /// The newest entry that touched it, or [`NO_ENTRY`].
+    pub(super) newest_entry: i64,
+}
+
+/// The end of every chain of entries.
+pub(super) const NO_ENTRY: i64 = 0;
+
+/// An owner's accounts. At most one for each asset there is.
+pub(super) fn accounts_of(connection: &Connection, owner: &Owner) -> rusqlite::Result<Vec<Account>> {
     connection
         .prepare_cached(ACCOUNTS_OF)?
-        .query_map([owner.to_string()], |row| Ok((row.get(0)?, to_amount(row, 1, 2)?)))?
+        .query_map([owner.to_string()], |row| {
+            Ok(Account {
+                row: row.get(0)?,
+                balance: to_amount(row, 1, 2)?,
+                newest_entry: row.get(3)?,
+            })
+        })?
         .collect()
 }
 
-/// The newest `limit` lines below `before`. Each of the wallet's accounts gives its newest from both sides, so at most
-/// twice `limit` rows for each asset are read.
+/// The newest entry of an owner of these accounts.
+pub(super) fn newest_of(accounts: &[Account]) -> i64 {
+    let newest = accounts.iter().map(|account| account.newest_entry).max();
+    newest.unwrap_or(NO_ENTRY)
+}
+
+/// The newest `limit` lines below the line `before`, along the chain: one row is read for each. What is no line of the
+/// wallet has nothing below it.
 pub(super) fn read_statement(
     connection: &Connection,
     user: UserId,
-    before: i64,
+    before: Option<i64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<StatementLine>> {
-    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    let owner = Owner::wallet(user);
+    let name = owner.to_string();
+    let mut entry = connection.prepare_cached(READ_LINE)?;
+    let mut next = match before {
+        None => newest_of(&accounts_of(connection, &owner)?),
+        Some(line) => entry
+            .query_row([line], |row| Ok(side_of(row, &name)?.map(|side| side.previous)))
+            .optional()?
+            .flatten()
+            .unwrap_or(NO_ENTRY),
+    };
     let mut lines = Vec::new();
-    for (account, balance) in accounts_of(connection, &Owner::wallet(user))? {
-        for (sql, leaves) in [(DEBITS_OF, true), (CREDITS_OF, false)] {
-            let mut statement = connection.prepare_cached(sql)?;
-            let found = statement.query_map(params![account, before, rows], |row| {
-                to_line(balance.asset(), leaves, row)
-            })?;
-            for line in found {
-                lines.push(line?);
-            }
-        }
+    while next != NO_ENTRY && lines.len() < limit {
+        let (line, previous) = entry.query_row([next], |row| to_line(row, &name))?;
+        lines.push(line);
+        next = previous;
     }
-    lines.sort_unstable_by_key(|line: &StatementLine| std::cmp::Reverse(line.entry_id));
-    lines.truncate(limit);
     Ok(lines)
 }
 
-fn to_line(asset: Asset, leaves: bool, row: &Row<'_>) -> rusqlite::Result<StatementLine> {
-    let amount = Amount::new(row.get::<_, AmountBlob>(5)?.0, asset);
-    let amount = if leaves {
-        amount.checked_neg().map_err(|error| bad_column(5, Type::Blob, error))?
+/// How an entry looks from one of its sides.
+struct Side {
+    leaves: bool,
+    counter_owner: usize,
+    balance_after: usize,
+    previous: i64,
+}
+
+/// The side of an entry that belongs to this owner, if one does.
+fn side_of(row: &Row<'_>, owner: &str) -> rusqlite::Result<Option<Side>> {
+    const SIDES: [(bool, usize, usize); 2] = [(true, 8, 11), (false, 11, 8)];
+    for (leaves, own, other) in SIDES {
+        if row.get_ref(own)?.as_str()? == owner {
+            return Ok(Some(Side {
+                leaves,
+                counter_owner: other,
+                balance_after: own + 1,
+                previous: row.get(own + 2)?,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+fn to_line(row: &Row<'_>, owner: &str) -> rusqlite::Result<(StatementLine, i64)> {
+    let side = side_of(row, owner)?.ok_or_else(|| bad_column(8, Type::Text, "not an entry of this owner"))?;
+    let amount = to_amount(row, 6, 7)?;
+    let change = if side.leaves {
+        amount.checked_neg().map_err(|error| bad_column(7, Type::Blob, error))?
     } else {
         amount
     };
-    Ok(StatementLine {
+    let line = StatementLine {
         entry_id: row.get(0)?,
         time: from_micros(1, row.get(1)?)?,
         origin: to_origin(row, 2, 3)?,
         leg: to_leg(row, 4)?,
-        amount,
-        counter_account: to_owner(row, 6)?,
-        balance_after: Amount::new(row.get::<_, AmountBlob>(7)?.0, asset),
-        reason: row.get(8)?,
-    })
+        amount: change,
+        counter_account: to_owner(row, side.counter_owner)?,
+        balance_after: Amount::new(row.get::<_, AmountBlob>(side.balance_after)?.0, amount.asset()),
+        reason: row.get(5)?,
+    };
+    Ok((line, side.previous))
 }
 
 pub(super) fn to_owner(row: &Row<'_>, column: usize) -> rusqlite::Result<Owner> {

@@ -7,17 +7,14 @@ pub(super) const FIND_WALLET: &str = "SELECT 1 FROM balance_wallets WHERE user_i
 pub(super) const INSERT_WALLET: &str =
     "INSERT INTO balance_wallets (user_id, opened_at) VALUES (?1, ?2) ON CONFLICT (user_id) DO NOTHING";
 
-/// An account of the books.
-pub(super) const FIND_ACCOUNT: &str = "SELECT id, balance FROM balance_accounts WHERE owner = ?1 AND asset = ?2";
-
 /// All accounts of an owner.
-pub(super) const ACCOUNTS_OF: &str = "SELECT id, asset, balance FROM balance_accounts WHERE owner = ?1";
+pub(super) const ACCOUNTS_OF: &str = "SELECT id, asset, balance, newest_entry FROM balance_accounts WHERE owner = ?1";
 
 /// A new account.
 pub(super) const INSERT_ACCOUNT: &str = "INSERT INTO balance_accounts (owner, asset, balance) VALUES (?1, ?2, ?3)";
 
-/// An account's new balance.
-pub(super) const UPDATE_ACCOUNT: &str = "UPDATE balance_accounts SET balance = ?2 WHERE id = ?1";
+/// An account's new balance, and the newest entry that touched it.
+pub(super) const UPDATE_ACCOUNT: &str = "UPDATE balance_accounts SET balance = ?2, newest_entry = ?3 WHERE id = ?1";
 
 /// The entry of a transfer's name. Usually there is none, and to find that out only the index is opened.
 pub(super) const FIND_ENTRY: &str =
@@ -33,8 +30,8 @@ pub(super) const READ_ENTRY: &str = "SELECT d.owner, c.owner, d.asset, t.amount,
 /// A new transfer.
 pub(super) const INSERT_TRANSFER: &str = "INSERT INTO balance_transfers
      (origin_kind, origin_id, leg, debit_account, credit_account, amount, debit_balance_after, credit_balance_after,
-      reason, actor, posted_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+      reason, actor, posted_at, debit_previous, credit_previous)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// A hold that was refused for good.
 pub(super) const FIND_REFUSAL: &str = "SELECT debit, credit, asset, amount, reason, actor FROM balance_refusals
@@ -45,17 +42,14 @@ pub(super) const INSERT_REFUSAL: &str = "INSERT INTO balance_refusals
      (origin_kind, origin_id, leg, debit, credit, asset, amount, reason, actor, refused_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
-/// What left an account, newest first.
-pub(super) const DEBITS_OF: &str = "SELECT t.entry_id, t.posted_at, t.origin_kind, t.origin_id, t.leg, t.amount,
-     c.owner, t.debit_balance_after, t.reason
-     FROM balance_transfers t JOIN balance_accounts c ON c.id = t.credit_account
-     WHERE t.debit_account = ?1 AND t.entry_id < ?2 ORDER BY t.entry_id DESC LIMIT ?3";
-
-/// What reached an account, newest first.
-pub(super) const CREDITS_OF: &str = "SELECT t.entry_id, t.posted_at, t.origin_kind, t.origin_id, t.leg, t.amount,
-     d.owner, t.credit_balance_after, t.reason
-     FROM balance_transfers t JOIN balance_accounts d ON d.id = t.debit_account
-     WHERE t.credit_account = ?1 AND t.entry_id < ?2 ORDER BY t.entry_id DESC LIMIT ?3";
+/// An entry as a line of either side's statement, and where those go on.
+pub(super) const READ_LINE: &str =
+    "SELECT t.entry_id, t.posted_at, t.origin_kind, t.origin_id, t.leg, t.reason, d.asset,
+     t.amount, d.owner, t.debit_balance_after, t.debit_previous, c.owner, t.credit_balance_after, t.credit_previous
+     FROM balance_transfers t
+     JOIN balance_accounts d ON d.id = t.debit_account
+     JOIN balance_accounts c ON c.id = t.credit_account
+     WHERE t.entry_id = ?1";
 
 /// The number the next adjustment gets. Rows are never deleted, so none is used twice.
 pub(super) const NEXT_ADJUSTMENT: &str = "SELECT coalesce(max(id), 0) + 1 FROM balance_adjustments";
@@ -90,7 +84,6 @@ mod tests {
         let statements = [
             FIND_WALLET,
             INSERT_WALLET,
-            FIND_ACCOUNT,
             ACCOUNTS_OF,
             INSERT_ACCOUNT,
             UPDATE_ACCOUNT,
@@ -99,8 +92,7 @@ mod tests {
             INSERT_TRANSFER,
             FIND_REFUSAL,
             INSERT_REFUSAL,
-            DEBITS_OF,
-            CREDITS_OF,
+            READ_LINE,
             FIND_ADJUSTMENT,
             INSERT_ADJUSTMENT,
             TRANSFERS_OF,

@@ -1,4 +1,4 @@
-//! What an audit must know of every account: two bytes each, however many transfers there are.
+//! What an audit must know of every account: six bytes each, however many transfers there are.
 
 use contracts::ledger::Owner;
 use contracts::{Amount, Asset};
@@ -8,7 +8,8 @@ use storage::sqlite::AmountBlob;
 use super::each;
 use crate::domain::{AssetTotals, BooksReport, Violation};
 
-const ALL_ACCOUNTS: &str = "SELECT id, owner, asset, balance FROM balance_accounts ORDER BY id";
+const ALL_ACCOUNTS: &str = "SELECT a.id, a.owner, a.asset, a.balance,
+     (SELECT min(o.id) FROM balance_accounts o WHERE o.owner = a.owner) FROM balance_accounts a ORDER BY a.id";
 
 /// Whose account it is, as far as solvency and totals ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +29,14 @@ pub(super) struct Kind {
 /// All accounts, by their row.
 pub(super) struct Accounts {
     kinds: Vec<Option<Kind>>,
+    /// The first account of the same owner.
+    firsts: Vec<u32>,
 }
 
 impl Accounts {
     /// Reads the accounts, checks their names, and adds up the balances of every asset.
     pub(super) fn read(connection: &Connection, report: &mut BooksReport) -> rusqlite::Result<Self> {
-        let mut kinds = Vec::new();
+        let (mut kinds, mut firsts) = (Vec::new(), Vec::new());
         let mut sums = vec![[Wide::default(); 3]; Asset::KNOWN.len()];
         let mut seen = vec![false; Asset::KNOWN.len()];
         each(connection, ALL_ACCOUNTS, |row| {
@@ -41,6 +44,7 @@ impl Accounts {
             report.accounts += 1;
             let kind = kind(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
             kinds.push(kind);
+            firsts.push(row.get(4)?);
             // Rows are numbered from 1 and never deleted, so the number says the place.
             if usize::try_from(id) != Ok(kinds.len()) {
                 let detail = "its number is not the next one";
@@ -63,7 +67,7 @@ impl Accounts {
             total(*asset, sums, report);
         }
         report.totals.sort_unstable_by_key(|totals| totals.asset);
-        Ok(Self { kinds })
+        Ok(Self { kinds, firsts })
     }
 
     /// How many there are; rows are 1 to this.
@@ -75,6 +79,12 @@ impl Accounts {
     pub(super) fn kind(&self, row: i64) -> Option<Kind> {
         let place = usize::try_from(row).ok()?.checked_sub(1)?;
         self.kinds.get(place).copied().flatten()
+    }
+
+    /// The row that stands for the owner of this one: the first account they have.
+    pub(super) fn first_of_owner(&self, row: i64) -> Option<i64> {
+        let place = usize::try_from(row).ok()?.checked_sub(1)?;
+        self.firsts.get(place).copied().map(i64::from)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Following the money: every account's balance from zero, transfer by transfer, to what is stored.
+//! Following the money: every account's balance from zero, transfer by transfer, to what is stored; and every owner's
+//! entries, from each to the one before it.
 
 use std::ops::Range;
 
@@ -10,14 +11,13 @@ use super::accounts::{Accounts, Holder};
 use super::each;
 use crate::domain::{BooksReport, Violation};
 
-/// How many accounts are followed in one reading of the transfers: bounds the memory to 32 MiB.
+/// How many accounts are followed in one reading of the transfers: bounds the memory to 64 MiB.
 const ACCOUNTS_PER_PASS: usize = 1 << 20;
 
 const ALL_TRANSFERS: &str = "SELECT entry_id, origin_kind, origin_id, leg, debit_account, credit_account, amount,
-     debit_balance_after, credit_balance_after FROM balance_transfers ORDER BY entry_id";
+     debit_balance_after, credit_balance_after, debit_previous, credit_previous FROM balance_transfers ORDER BY entry_id";
 
-const BALANCES: &str =
-    "SELECT id, owner || ' ' || asset, balance FROM balance_accounts WHERE id > ?1 AND id <= ?2 ORDER BY id";
+const BALANCES: &str = "SELECT id, owner || ' ' || asset, balance, newest_entry FROM balance_accounts WHERE id > ?1 AND id <= ?2 ORDER BY id";
 
 const ACCOUNT_NAME: &str = "SELECT owner || ' ' || asset FROM balance_accounts WHERE id = ?1";
 
@@ -76,6 +76,10 @@ struct Running {
     /// What the transfers so far add up to, as long as 128 bits hold it.
     sum: i128,
     overflowed: bool,
+    /// The last transfer so far that touched it.
+    newest_entry: i64,
+    /// At an owner's first account: the last transfer so far that touched any of theirs.
+    newest_of_owner: i64,
     /// A broken chain or a deficit is reported once, not at every transfer that follows.
     chain_reported: bool,
     deficit_reported: bool,
@@ -102,9 +106,13 @@ impl Pass {
             }
             let entry_id = row.get(0)?;
             let amount = row.get::<_, AmountBlob>(6)?.0;
-            for (account, change, after) in [(4, amount.checked_neg(), 7), (5, Some(amount), 8)] {
+            for (account, change, after, previous) in [(4, amount.checked_neg(), 7, 9), (5, Some(amount), 8, 10)] {
                 let account = row.get(account)?;
                 let after = row.get::<_, AmountBlob>(after)?.0;
+                if !self.links(accounts, account, entry_id, row.get(previous)?) {
+                    let detail = "it does not name the entry before it";
+                    report.add(Violation::Transfer { entry_id, detail });
+                }
                 let Some(found) = self.follow(accounts, account, change, after) else {
                     continue;
                 };
@@ -119,9 +127,25 @@ impl Pass {
         self.compare(connection, report)
     }
 
-    fn follow(&mut self, accounts: &Accounts, account: i64, change: Option<i128>, after: i128) -> Option<Found> {
+    /// Notes that `entry` touched this account; whether it names the owner's entry before it.
+    fn links(&mut self, accounts: &Accounts, account: i64, entry: i64, previous: i64) -> bool {
+        if let Some(running) = self.running_of(account) {
+            running.newest_entry = entry;
+        }
+        let owner = accounts
+            .first_of_owner(account)
+            .and_then(|first| self.running_of(first));
+        owner.is_none_or(|owner| std::mem::replace(&mut owner.newest_of_owner, entry) == previous)
+    }
+
+    /// An account that is followed in this reading.
+    fn running_of(&mut self, account: i64) -> Option<&mut Running> {
         let place = usize::try_from(account).ok()?.checked_sub(1)?;
-        let running = self.running.get_mut(place.checked_sub(self.places.start)?)?;
+        self.running.get_mut(place.checked_sub(self.places.start)?)
+    }
+
+    fn follow(&mut self, accounts: &Accounts, account: i64, change: Option<i128>, after: i128) -> Option<Found> {
+        let running = self.running_of(account)?;
         match change.and_then(|change| running.sum.checked_add(change)) {
             Some(sum) => running.sum = sum,
             None => running.overflowed = true,
@@ -155,6 +179,12 @@ impl Pass {
                     account: row.get(1)?,
                     stored,
                     booked,
+                });
+            }
+            if row.get::<_, i64>(3)? != running.newest_entry {
+                report.add(Violation::Account {
+                    id: row.get(0)?,
+                    detail: "its newest entry is another one",
                 });
             }
         }

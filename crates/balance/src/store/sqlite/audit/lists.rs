@@ -49,7 +49,7 @@ pub fn funding(connection: &Connection) -> rusqlite::Result<Vec<PostedTransfer>>
 /// As [`transfers_of_orders`].
 pub fn balances_of(connection: &Connection, owner: &Owner) -> rusqlite::Result<Vec<Amount>> {
     let accounts = accounts_of(connection, owner)?;
-    Ok(accounts.into_iter().map(|(_, balance)| balance).collect())
+    Ok(accounts.into_iter().map(|account| account.balance).collect())
 }
 
 fn transfers_of(connection: &Connection, kind: &str, from: i64, to: i64) -> rusqlite::Result<Vec<PostedTransfer>> {
