@@ -24,6 +24,8 @@ pub use notification::{Notification, NotifyCommand};
 
 /// The most commands one call may carry.
 pub const MAX_COMMANDS: usize = 100;
+/// The most bytes of a request between services that every one of them reads, 256 KiB.
+pub const MAX_BATCH_BYTES: usize = 256 * 1024;
 
 /// Why a call to another service has no answer. None of these says that the call had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,11 +39,16 @@ pub enum ClientError {
     /// No usable answer: not reachable, timed out, storage trouble. The effect is unknown.
     #[error("the service is unavailable: {0}")]
     Unavailable(String),
+    /// The service does not let this process in, or is not at the address that is set for it. It did nothing; says which
+    /// setting helps. Nothing is lost meanwhile: what was to be done is done once it is corrected.
+    #[error("{0}")]
+    Denied(String),
 }
 
 /// What became of a submitted command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
+#[schema(examples(json!({"outcome": "accepted", "replayed": false})))]
 pub enum Submission {
     /// Stored, now or before, and will come to its end by itself; its result arrives as a message.
     Accepted {

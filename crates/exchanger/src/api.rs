@@ -28,16 +28,17 @@ const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet)];
 
 type Client = Arc<dyn Exchanger>;
 
-/// `POST /buy/{order_id}`, `POST /sell/{order_id}`, and `POST /buy`, `POST /sell` with an array.
+/// `POST /buy/{order_id}`, `POST /sell/{order_id}`, `POST /buy` and `POST /sell` with an array; `POST /commands` for services.
 pub fn routes(client: Client, tokens: &Arc<InternalTokens>) -> Routes {
     let commands = Routes::new()
         .with(routes!(buy))
         .with(routes!(sell))
         .with(routes!(buy_all))
         .with(routes!(sell_all));
+    let services = operators::routes().with(routes!(submit_all));
     commands
         .allowed(tokens, CALLERS)
-        .merge(operators::routes().allowed(tokens, WALLET))
+        .merge(services.allowed(tokens, WALLET))
         .with_state(client)
 }
 
@@ -98,6 +99,21 @@ async fn sell_all(
     body: JsonBody<Vec<CommandBody>, BATCH_BODY_LIMIT>,
 ) -> Result<Response, Problem> {
     all(&client, Side::Sell, &body.value).await
+}
+
+/// Hand over commands, at most 100, as the port between services has them.
+#[utoipa::path(post, path = "/commands", operation_id = "submit", request_body = Vec<ExchangeCommand>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Submission>)))]
+async fn submit_all(
+    State(client): State<Client>,
+    body: JsonBody<Vec<ExchangeCommand>, BATCH_BODY_LIMIT>,
+) -> Result<Response, Problem> {
+    if body.value.len() > MAX_COMMANDS {
+        let detail = format!("an array has at most {MAX_COMMANDS} commands");
+        return Err(Problem::invalid("", detail));
+    }
+    let outcomes = submit(&client, body.value).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(outcomes)).into_response())
 }
 
 /// The single form is the array's case N = 1.

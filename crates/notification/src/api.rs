@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
-use contracts::clients::{ClientError, MAX_COMMANDS, Submission};
+use contracts::clients::{ClientError, MAX_COMMANDS, Notification as _, NotifyCommand, Submission};
 use contracts::{OrderId, ServiceName};
 use serde::{Deserialize, Serialize};
 use service_kit::extract::{IDEMPOTENCY_REPLAYED, JsonBody, OptionalJsonBody, PathId};
@@ -15,9 +15,12 @@ use service_kit::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
 use crate::Parts;
-use crate::use_cases::{Outcome, Wish};
+use crate::use_cases::{Client, Outcome, Wish};
 
 const CALLERS: &[Allowed] = &[Allowed::Service(ServiceName::Wallet), Allowed::Operator];
+
+/// Who tells users how their orders ended.
+const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet)];
 
 /// A hundred texts of 4 KiB each, written with some escapes.
 const BATCH_LIMIT: usize = 512 * 1024;
@@ -25,10 +28,12 @@ const BATCH_LIMIT: usize = 512 * 1024;
 const SINGLE_LIMIT: usize = 32 * 1024;
 
 pub(crate) fn routes(parts: Arc<Parts>, tokens: &Arc<InternalTokens>) -> Routes {
+    let services = Routes::new().with(routes!(submit)).allowed(tokens, WALLET);
     Routes::new()
         .with(routes!(send_one))
         .with(routes!(send_many))
         .allowed(tokens, CALLERS)
+        .merge(services)
         .with_state(parts)
 }
 
@@ -137,4 +142,19 @@ async fn send_many(
         submission: outcome.into(),
     });
     Ok(Json(answers.collect()))
+}
+
+/// Hand over messages, at most 100, as the port between services has them.
+#[utoipa::path(post, path = "/commands", operation_id = "submit", request_body = Vec<NotifyCommand>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Submission>)))]
+async fn submit(
+    State(parts): State<Arc<Parts>>,
+    JsonBody { value: commands, .. }: JsonBody<Vec<NotifyCommand>, BATCH_LIMIT>,
+) -> Result<(StatusCode, Json<Vec<Submission>>), Problem> {
+    if commands.len() > MAX_COMMANDS {
+        let detail = format!("at most {MAX_COMMANDS} commands are accepted at once");
+        return Err(Problem::invalid("", detail));
+    }
+    let outcomes = Client(parts.submit.clone()).submit(commands).await?;
+    Ok((StatusCode::ACCEPTED, Json(outcomes)))
 }

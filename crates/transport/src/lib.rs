@@ -3,6 +3,7 @@
 //! - [`queue`]: the queue port; [`local`]: its adapter inside one process.
 //! - [`dispatcher`]: carries outbox rows to their destinations, at once after the commit or from the table.
 //! - [`command_worker`]: drives a service's command store: wakes, claims, hands to the service's decision, settles.
+//! - [`http`]: the client ports between processes.
 //! - [`metrics`]: what they count.
 //! - [`steps`]: what sweeps do about a clock that is set back.
 //!
@@ -12,6 +13,7 @@
 pub mod command_worker;
 pub mod dispatcher;
 mod gather;
+pub mod http;
 pub mod local;
 pub mod metrics;
 pub mod queue;

@@ -9,5 +9,6 @@ mod internal;
 mod key_rules;
 mod login;
 mod login_rules;
+mod port;
 mod registration;
 mod tokens;

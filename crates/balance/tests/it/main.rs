@@ -9,6 +9,7 @@ mod conformance;
 mod decisions;
 mod given;
 mod model;
+mod port;
 mod properties;
 mod races;
 mod restarts;

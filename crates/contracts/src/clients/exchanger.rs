@@ -68,8 +68,10 @@ impl FromStr for Side {
 
 /// Trade for an order, or undo that trade. Its step is [`crate::messages::Step::Exchange`], or
 /// [`crate::messages::Step::Reverse`] when `compensate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"order_id": 1, "acquirer_user_id": 2, "side": "buy", "asset": "BTC", "currency": "USD",
+    "amount": {"amount": "30", "asset": "USD"}, "compensate": false})))]
 pub struct ExchangeCommand {
     /// The order.
     pub order_id: OrderId,

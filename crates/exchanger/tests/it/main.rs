@@ -17,6 +17,7 @@ mod market;
 mod model;
 mod objections;
 mod paths;
+mod port;
 mod reversals;
 mod rulings;
 mod scene;

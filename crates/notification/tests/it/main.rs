@@ -8,6 +8,7 @@ mod eml;
 mod given;
 mod letters;
 mod pages;
+mod port;
 mod routes;
 mod server;
 mod smtp;

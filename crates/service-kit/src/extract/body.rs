@@ -17,7 +17,7 @@ use crate::problem::{Problem, ProblemCode};
 pub const BODY_LIMIT: usize = 16 * 1024;
 
 /// The most bytes a batch of [`contracts::clients::MAX_COMMANDS`] internal commands may have: 256 KiB.
-pub const BATCH_BODY_LIMIT: usize = 256 * 1024;
+pub const BATCH_BODY_LIMIT: usize = contracts::clients::MAX_BATCH_BYTES;
 
 /// Serde's parser refuses to go deeper, so that no stack overflows.
 const MAX_DEPTH: usize = 128;

@@ -228,7 +228,7 @@ impl From<ClientError> for Problem {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Overloaded { retry_after } => Self::overloaded(retry_after),
-            ClientError::Unavailable(cause) => Self::unavailable(cause),
+            ClientError::Unavailable(cause) | ClientError::Denied(cause) => Self::unavailable(cause),
         }
     }
 }
@@ -237,7 +237,8 @@ impl From<ClientError> for Problem {
 /// are meant for unknown paths too.
 pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     async fn unknown_path(uri: Uri) -> Problem {
-        Problem::not_found(format!("there is nothing at {}", uri.path()))
+        // The member tells a wrong address from a missing thing, to services that call each other.
+        Problem::not_found(format!("there is nothing at {}", uri.path())).with_extension("path", uri.path())
     }
     with_method_fallback(router.fallback(unknown_path))
 }

@@ -61,6 +61,7 @@ impl PartialSchema for Problem {
         .required("code")
         .property("detail", text("What is particular about this occurrence, for people."))
         .property("errors", ArrayBuilder::new().items(error).description(Some("The fields to blame.")))
+        .property("path", text("The path, where there is nothing at it, whoever asks."))
         .property("order_id", id("The order it is about."))
         .property("deposit_id", id("The deposit it is about."))
         .into()

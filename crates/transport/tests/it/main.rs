@@ -7,6 +7,7 @@ mod couriers;
 mod dispatcher;
 mod given;
 mod handlers;
+mod http;
 mod local;
 mod queue_courier;
 mod watched;

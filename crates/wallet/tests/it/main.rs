@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
 
 mod admission;
+mod apart;
 mod api;
 mod commands;
 mod conformance;

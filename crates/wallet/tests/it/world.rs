@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use contracts::clients::Balance;
 use contracts::ledger::{Leg, Owner};
 use contracts::{Asset, Clock, Entropy as _, OrderId, ServiceName, SystemEntropy, UserId};
 use http::Request;
@@ -54,6 +55,8 @@ pub(crate) struct World {
     folder: TempDir,
     database: Database,
     pub(crate) ledger: Arc<Ledger>,
+    /// The ledger as the service reaches it.
+    balance: Arc<dyn Balance>,
     pub(crate) exchanger: Arc<Trader>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -108,10 +111,15 @@ async fn seen<T>(look: impl Fn() -> Option<T>) -> T {
 impl World {
     /// A world whose service has neither dispatcher nor worker yet.
     pub(crate) async fn asleep(settings: Settings) -> Self {
+        let ledger: Arc<Ledger> = Arc::default();
+        Self::reaching(Arc::clone(&ledger) as _, ledger, settings).await
+    }
+
+    /// The same, whose service reaches the ledger in some other way.
+    pub(crate) async fn reaching(balance: Arc<dyn Balance>, ledger: Arc<Ledger>, settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder.path().join("wallet.db"));
         let transport = Arc::new(LocalTransport::new(1_024));
-        let ledger = Arc::new(Ledger::default());
         let key = SigningKey::from_seed("test", &[7; 32]);
         let mut world = Self {
             folder,
@@ -122,6 +130,7 @@ impl World {
             auth: Arc::new(AuthFake::new(key.public().unwrap())),
             clock: Arc::default(),
             ledger,
+            balance,
             transport,
             key,
             process: None,
@@ -158,7 +167,7 @@ impl World {
             keys: Arc::new(store.clone()),
             outbox: Arc::new(outbox),
             auth: Arc::clone(&self.auth) as _,
-            balance: Arc::clone(&self.ledger) as _,
+            balance: Arc::clone(&self.balance),
             exchanger: Arc::clone(&self.exchanger) as _,
             bc_gateway: Arc::clone(&self.gateway) as _,
             notification: Arc::clone(&self.mailbox) as _,

@@ -55,6 +55,7 @@ const INTERNAL: &str = "
     POST   /exchanger/buy/{order_id}              401   401    403   403      403        403         403           422     422
     POST   /exchanger/sell                        401   401    403   403      403        403         403           422     422
     POST   /exchanger/sell/{order_id}             401   401    403   403      403        403         403           422     422
+    POST   /exchanger/commands                    401   401    403   403      403        403         403           422     403
     POST   /exchanger/rulings                     401   401    403   403      403        403         403           422     403
     POST   /exchanger/retries                     401   401    403   403      403        403         403           422     403
     GET    /exchanger/steps/{order_id}            401   401    403   403      403        403         403           query   403
@@ -69,6 +70,7 @@ const INTERNAL: &str = "
     POST   /bc_gateway/dead_letters/{letter_id}/replay  401 401 403  403      403        403         403           403     422
     POST   /notification/send                     401   401    403   403      403        403         403           422     422
     POST   /notification/send/{order_id}          401   401    403   403      403        403         403           422     422
+    POST   /notification/commands                 401   401    403   403      403        403         403           422     403
     GET    /notification/dead_letters             401   401    403   403      403        403         403           403     200
     POST   /notification/dead_letters/{letter_id}/replay 401 401 403 403      403        403         403           403     422
     GET    /wallet/sagas                          401   401    403   403      403        403         403           403     200

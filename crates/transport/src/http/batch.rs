@@ -1,0 +1,102 @@
+//! Many commands in as few requests as may be: `outcomes[i]` answers `items[i]`.
+//!
+//! What it keeps true: a request has at most so many items and bytes as every service reads; one item that the other side
+//! cannot make sense of is refused alone, and keeps no neighbour from being heard: the request that it spoiled did nothing,
+//! and is cut in half until the item stands alone.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use contracts::clients::{ClientError, MAX_BATCH_BYTES, Submission};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::failure::Answer;
+use super::peer::{Peer, Request, Unreadable};
+use super::retry::Repeat;
+
+/// What became of one request.
+enum Heard<O> {
+    /// An outcome each.
+    Outcomes(Vec<O>),
+    /// It made no sense as a whole; nothing of it was done.
+    Refused(String),
+}
+
+/// Sends `items` to `path`, at most `most` a request. All of it is idempotent by the items' own names, so requests are
+/// repeated after any failure. If one of several requests fails, the whole call does, and is made again as a whole.
+///
+/// # Errors
+/// [`ClientError`]; `Overloaded` only if no request before had an effect.
+pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
+    peer: &Peer,
+    path: &'static str,
+    items: &[I],
+    most: usize,
+    refuse: impl Fn(String) -> O,
+) -> Result<Vec<O>, ClientError> {
+    let deadline = peer.deadline();
+    let mut outcomes = Vec::with_capacity(items.len());
+    let mut parts: VecDeque<&[I]> = items.chunks(most.max(1)).collect();
+    let mut untouched = true;
+    while let Some(part) = parts.pop_front() {
+        let body = body(part)?;
+        let heard = if body.len() > MAX_BATCH_BYTES {
+            Heard::Refused(format!("it has more than {MAX_BATCH_BYTES} bytes"))
+        } else {
+            let request = Request::post(path, Some(body), Repeat::Always);
+            let answer = peer.call(&request, deadline, |answer| heard(answer, part.len())).await;
+            answer.map_err(|error| if untouched { error } else { unknown(error) })?
+        };
+        match heard {
+            Heard::Outcomes(heard) => {
+                untouched = false;
+                outcomes.extend(heard);
+            }
+            Heard::Refused(detail) if part.len() == 1 => outcomes.push(refuse(detail)),
+            Heard::Refused(_) => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.push_front(second);
+                parts.push_front(first);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Commands for the services that carry them out.
+pub(super) async fn submit<C: Serialize>(peer: &Peer, commands: &[C]) -> Result<Vec<Submission>, ClientError> {
+    let most = contracts::clients::MAX_COMMANDS;
+    send(peer, "/commands", commands, most, |detail| Submission::Invalid {
+        detail,
+    })
+    .await
+}
+
+fn heard<O: DeserializeOwned>(answer: Answer<'_>, items: usize) -> Result<Heard<O>, Unreadable> {
+    match answer {
+        Answer::Success(_, body) => {
+            let outcomes: Vec<O> = serde_json::from_slice(body)?;
+            if outcomes.len() != items {
+                return Err(Unreadable(format!("{} outcomes for {items} items", outcomes.len())));
+            }
+            Ok(Heard::Outcomes(outcomes))
+        }
+        Answer::Invalid(detail) => Ok(Heard::Refused(detail)),
+        other @ (Answer::NotFound | Answer::AlreadyExists) => Err(Unreadable::unexpected(&other)),
+    }
+}
+
+/// Something of the call was done, so none of it may be called untouched.
+fn unknown(error: ClientError) -> ClientError {
+    match error {
+        ClientError::Overloaded { .. } => ClientError::Unavailable(error.to_string()),
+        other @ (ClientError::Unavailable(_) | ClientError::Denied(_)) => other,
+    }
+}
+
+pub(super) fn body(value: &(impl Serialize + ?Sized)) -> Result<Bytes, ClientError> {
+    let json = serde_json::to_vec(value);
+    json.map(Bytes::from)
+        .map_err(|error| ClientError::Unavailable(format!("not writable as JSON: {error}")))
+}
