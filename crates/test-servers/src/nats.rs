@@ -31,7 +31,10 @@ while read -r word; do
     case $word in
         kill) end; echo ready ;;
         wipe) rm -rf "$folder/store"; echo ready ;;
-        freeze) kill -STOP "$server"; echo ready ;;
+        freeze)
+            kill -STOP "$server"
+            until grep -q '^State:.T' "/proc/$server/status"; do sleep 0.001; done
+            echo ready ;;
         thaw) kill -CONT "$server"; echo ready ;;
         start) start "$@" ;;
     esac

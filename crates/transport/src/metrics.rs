@@ -89,3 +89,32 @@ impl WorkerMetrics {
         }
     }
 }
+
+/// What a transport between processes counts. A message is counted once for each time.
+#[derive(Debug, Default)]
+pub struct TransportMetrics {
+    /// The server took them.
+    pub published: Counter,
+    /// They could not be published, as far as is known; they stay in their outboxes.
+    pub refused: Counter,
+    /// They arrived.
+    pub taken: Counter,
+    /// They arrived, and not for the first time.
+    pub redelivered: Counter,
+    /// Of those that arrived, what became of them is decided.
+    pub settled: Counter,
+    /// They could not be read, and became dead letters.
+    pub dead: Counter,
+    /// A consumer was missing or stood still, and was made again.
+    pub rebuilt: Counter,
+}
+
+impl TransportMetrics {
+    /// How many messages are in the hands of listeners now.
+    #[must_use]
+    pub fn in_hand(&self) -> u64 {
+        // Read in this order, so that what is settled meanwhile was not yet counted as taken by mistake.
+        let settled = self.settled.get();
+        self.taken.get().saturating_sub(settled)
+    }
+}

@@ -23,8 +23,17 @@ pub trait Transport: Send + Sync {
     /// Waits a bounded time when the queue is full.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError>;
 
-    /// Listens on a queue. Several listeners of one queue share its messages.
+    /// Listens on a queue. Several listeners of one queue share its messages. A listener goes on listening whatever becomes
+    /// of the connection.
     async fn subscribe(&self, queue: Queue) -> Result<Box<dyn Subscription>, PublishError>;
+
+    /// Whether messages can be published and received now, for `/readyz`.
+    ///
+    /// # Errors
+    /// Why not, in a few words.
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// One listener's end of a queue.

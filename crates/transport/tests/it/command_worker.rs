@@ -5,24 +5,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use contracts::Clock;
-use contracts::messages::{Message, Queue, Status};
+use contracts::messages::{Message, Status};
 use storage::commands::{Acceptance, CommandStore, Settlement, State};
 use storage::outbox::OutboxRow;
 use storage::sqlite::OutboxRows;
 use tokio::sync::Semaphore;
 use transport::command_worker::accept;
-use transport::local::LocalTransport;
-use transport::queue::{Subscription, Transport};
+use transport::queue::Subscription;
 
 use crate::given::{Given, HAND_OVER, LEASE, a_fresh_store, command, key, soon, wake_up};
 use crate::handlers::{a_good_handler, finished, handler, start};
+use crate::queues::{Kind, QUEUE, Queues, on_both_transports};
 
-const QUEUE: Queue = Queue::ExchangeOrders;
+on_both_transports! {
+    a_wake_up_brings_its_command_and_its_duplicates_bring_nothing,
+    a_command_whose_wake_up_got_lost_is_swept,
+    a_worker_whose_queue_and_lane_are_closed_still_sweeps,
+    a_postponed_command_comes_again_at_its_time_with_what_was_noted,
+    no_more_commands_are_claimed_than_may_be_worked_on_at_once,
+    a_zombie_whose_lease_ran_out_changes_nothing,
+}
 
-async fn a_queue() -> (LocalTransport, Box<dyn Subscription>) {
-    let transport = LocalTransport::new(100);
-    let listener = transport.subscribe(QUEUE).await.unwrap();
-    (transport, listener)
+async fn a_queue(kind: Kind) -> (Queues, Box<dyn Subscription>) {
+    let queues = kind.queues(100).await;
+    let listener = queues.subscribe(QUEUE).await.unwrap();
+    (queues, listener)
 }
 
 impl Given {
@@ -54,7 +61,7 @@ async fn said(rows: &mut OutboxRows) -> (i64, Status) {
 async fn a_granted_command_goes_straight_to_the_worker() {
     let (given, mut rows) = a_fresh_store();
     let (handler, mut begun) = a_good_handler();
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(Kind::Local).await;
     let running = start(given.worker(handler, 4), wake_ups);
     let clock = given.clock.as_ref();
     let outcomes = accept(
@@ -84,7 +91,7 @@ async fn what_becomes_of_claims_is_counted() {
             _ => panic!("as arranged"),
         }
     });
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(Kind::Local).await;
     let worker = given.worker(handler, 4);
     let metrics = Arc::clone(&worker.metrics);
     let running = start(worker, wake_ups);
@@ -125,11 +132,10 @@ async fn a_lane_without_room_for_all_leaves_the_commands_to_their_wake_ups() {
     }
 }
 
-#[tokio::test]
-async fn a_wake_up_brings_its_command_and_its_duplicates_bring_nothing() {
+async fn a_wake_up_brings_its_command_and_its_duplicates_bring_nothing(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     let (handler, mut begun) = a_good_handler();
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(kind).await;
     let running = start(given.worker(handler, 4), wake_ups);
     given.accept([1, 2]).await;
     // Twice in one batch, for an order nobody knows, and again when all is over.
@@ -143,12 +149,11 @@ async fn a_wake_up_brings_its_command_and_its_duplicates_bring_nothing() {
     assert_eq!(begun.rest(), 0);
 }
 
-#[tokio::test]
-async fn a_command_whose_wake_up_got_lost_is_swept() {
+async fn a_command_whose_wake_up_got_lost_is_swept(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     given.accept(1..=150).await;
     let (handler, _begun) = a_good_handler();
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(kind).await;
     let running = start(given.worker(handler, 16), wake_ups);
     given.clock.advance(HAND_OVER);
     for _ in 1..=150 {
@@ -158,11 +163,10 @@ async fn a_command_whose_wake_up_got_lost_is_swept() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_worker_whose_queue_and_lane_are_closed_still_sweeps() {
+async fn a_worker_whose_queue_and_lane_are_closed_still_sweeps(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     let (handler, _begun) = a_good_handler();
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(kind).await;
     let mut running = start(given.worker(handler, 4), wake_ups);
     drop(transport);
     running.lane = transport::command_worker::Lane::new(1).0;
@@ -172,8 +176,7 @@ async fn a_worker_whose_queue_and_lane_are_closed_still_sweeps() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_postponed_command_comes_again_at_its_time_with_what_was_noted() {
+async fn a_postponed_command_comes_again_at_its_time_with_what_was_noted(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     let until = contracts::time::later(given.clock.now(), Duration::from_secs(7));
     let (handler, mut begun) = handler(move |claimed| async move {
@@ -187,7 +190,7 @@ async fn a_postponed_command_comes_again_at_its_time_with_what_was_noted() {
             progress: Some("attempt 2".to_owned()),
         }
     });
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(kind).await;
     let running = start(given.worker(handler, 4), wake_ups);
     given.accept([1]).await;
     transport.publish(QUEUE, vec![wake_up(1)]).await.unwrap();
@@ -205,8 +208,7 @@ async fn a_postponed_command_comes_again_at_its_time_with_what_was_noted() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn no_more_commands_are_claimed_than_may_be_worked_on_at_once() {
+async fn no_more_commands_are_claimed_than_may_be_worked_on_at_once(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     let (gate, at_once, most) = (
         Arc::new(Semaphore::new(0)),
@@ -225,7 +227,7 @@ async fn no_more_commands_are_claimed_than_may_be_worked_on_at_once() {
             }
         }
     });
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(kind).await;
     given.accept(1..=10).await;
     transport.publish(QUEUE, (1..=10).map(wake_up).collect()).await.unwrap();
     let running = start(given.worker(handler, 3), wake_ups);
@@ -252,8 +254,7 @@ async fn no_more_commands_are_claimed_than_may_be_worked_on_at_once() {
     running.end().await;
 }
 
-#[tokio::test]
-async fn a_zombie_whose_lease_ran_out_changes_nothing() {
+async fn a_zombie_whose_lease_ran_out_changes_nothing(kind: Kind) {
     let (given, mut rows) = a_fresh_store();
     let gate = Arc::new(Semaphore::new(0));
     let (slow, mut zombie) = handler({
@@ -268,7 +269,7 @@ async fn a_zombie_whose_lease_ran_out_changes_nothing() {
             }
         }
     });
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(kind).await;
     let first = start(given.worker(slow, 1), wake_ups);
     given.accept([1]).await;
     transport.publish(QUEUE, vec![wake_up(1)]).await.unwrap();
@@ -300,7 +301,7 @@ async fn a_command_whose_lease_ran_out_in_the_lane_is_begun_by_its_next_claim_on
             }
         }
     });
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(Kind::Local).await;
     let running = start(given.worker(slow, 1), wake_ups);
     let clock = given.clock.as_ref();
     accept(&given.commands, clock, Some(&running.lane), vec![command(1)])
@@ -333,7 +334,7 @@ async fn a_handler_that_hangs_is_given_up_when_its_lease_ends() {
         }
         finished()
     });
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(Kind::Local).await;
     let running = start(given.worker(hanging, 1), wake_ups);
     let clock = given.clock.as_ref();
     accept(&given.commands, clock, Some(&running.lane), vec![command(1)])
@@ -360,7 +361,7 @@ async fn a_handler_that_panics_costs_its_command_a_pause_and_the_worker_nothing(
         assert!(claimed.key != key(1) || claimed.tries == 3, "panics as arranged");
         finished()
     });
-    let (transport, wake_ups) = a_queue().await;
+    let (transport, wake_ups) = a_queue(Kind::Local).await;
     let running = start(given.worker(panicking, 1), wake_ups);
     given.accept([1, 2]).await;
     transport.publish(QUEUE, vec![wake_up(1), wake_up(2)]).await.unwrap();
@@ -398,7 +399,7 @@ async fn a_clock_that_is_set_back_does_not_put_off_what_is_postponed() {
             }
         }
     });
-    let (_transport, wake_ups) = a_queue().await;
+    let (_transport, wake_ups) = a_queue(Kind::Local).await;
     let running = start(given.worker(handler, 4), wake_ups);
     accept(
         &given.commands,

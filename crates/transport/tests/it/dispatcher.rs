@@ -5,19 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use contracts::messages::Queue;
 use storage::outbox::{Destination, HAND_OVER, OutboxStore};
 use storage::sqlite::OutboxRows;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use transport::dispatcher::{Courier, Delivered, Dispatcher, QueueCourier};
-use transport::local::LocalTransport;
+use transport::dispatcher::{Courier, Delivered, Dispatcher};
 use transport::metrics::DispatcherMetrics;
-use transport::queue::Transport;
 
 use crate::couriers::{a_good_courier, all, courier};
-use crate::given::{Given, SWEEP_EVERY, TO_BALANCE, TO_WALLET, a_fresh_store, entropy, soon, wake_up};
+use crate::given::{Given, SWEEP_EVERY, TO_BALANCE, TO_WALLET, a_fresh_store, entropy, soon};
 use crate::watched::Watched;
 
 /// A dispatcher that runs.
@@ -398,34 +395,6 @@ async fn rows_that_nobody_carries_stay_and_disturb_nobody() {
     assert_eq!(seen.next().await, ["hello"]);
     running.outbox.settled(1).await;
     assert_eq!(given.outbox.backlog().await, Ok(1));
-    running.end().await;
-}
-
-#[tokio::test]
-async fn messages_reach_their_queue_and_what_is_none_becomes_a_dead_letter() {
-    let (given, rows) = a_fresh_store();
-    let (transport, queue) = (Arc::new(LocalTransport::new(10)), Queue::ExchangeOrders);
-    let mut listener = transport.subscribe(queue).await.unwrap();
-    let to_queue: Arc<dyn Courier> = Arc::new(QueueCourier { transport, queue });
-    let message = |order| serde_json::to_string(&wake_up(order)).unwrap();
-    let newer = message(3).replace("\"exchange\"", "\"hedge\"");
-    let payloads = [message(1), "not JSON".to_owned(), newer.clone(), message(2)];
-    given.put(Destination::Queue(queue), payloads).await;
-    let running = given.dispatch(rows, [(Destination::Queue(queue), to_queue)]);
-    running.outbox.settled(4).await;
-    let arrived: Vec<_> = soon(listener.receive(10))
-        .await
-        .into_iter()
-        .map(|delivery| delivery.message)
-        .collect();
-    assert_eq!(arrived, [wake_up(1), wake_up(2)]);
-    let letters: Vec<_> = given
-        .dead_letters()
-        .await
-        .into_iter()
-        .map(|(payload, _)| payload)
-        .collect();
-    assert_eq!(letters, ["not JSON".to_owned(), newer]);
     running.end().await;
 }
 

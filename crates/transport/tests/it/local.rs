@@ -1,26 +1,13 @@
-//! The queues inside one process: bounded, shared, and gone with the process.
+//! What the queues inside one process do beyond what every transport promises: they keep the order, take a batch as a whole
+//! or not at all, and are gone with the process.
 
 use std::time::Duration;
 
-use contracts::messages::{Message, Queue};
+use contracts::messages::Queue;
 use transport::local::LocalTransport;
-use transport::queue::{Subscription, Transport};
+use transport::queue::Transport;
 
-use crate::given::{soon, wake_up};
-
-const QUEUE: Queue = Queue::ExchangeOrders;
-
-fn orders(from: i64, to: i64) -> Vec<Message> {
-    (from..=to).map(wake_up).collect()
-}
-
-async fn received(listener: &mut Box<dyn Subscription>, max: usize) -> Vec<i64> {
-    let deliveries = soon(listener.receive(max)).await;
-    deliveries
-        .iter()
-        .map(|delivery| delivery.message.order_id.get())
-        .collect()
-}
+use crate::queues::{QUEUE, orders, received};
 
 #[tokio::test]
 async fn messages_arrive_in_batches_on_their_own_queue() {
@@ -46,16 +33,6 @@ async fn a_full_queue_takes_nothing_more_and_says_so_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_publisher_that_waits_gets_in_when_there_is_room() {
-    let transport = LocalTransport::new(2);
-    let mut listener = transport.subscribe(QUEUE).await.unwrap();
-    transport.publish(QUEUE, orders(1, 2)).await.unwrap();
-    let (published, first) = tokio::join!(transport.publish(QUEUE, orders(3, 3)), received(&mut listener, 1));
-    assert_eq!((published, first), (Ok(()), vec![1]));
-    assert_eq!(received(&mut listener, 10).await, [2, 3]);
-}
-
-#[tokio::test]
 async fn more_messages_than_a_queue_holds_flow_through_it_in_order() {
     let transport = LocalTransport::new(3);
     let mut listener = transport.subscribe(QUEUE).await.unwrap();
@@ -69,18 +46,6 @@ async fn more_messages_than_a_queue_holds_flow_through_it_in_order() {
     let (published, seen) = tokio::join!(transport.publish(QUEUE, orders(1, 10)), listen);
     assert_eq!(published, Ok(()));
     assert_eq!(seen, (1..=10).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn several_listeners_share_the_messages() {
-    let transport = LocalTransport::new(10);
-    let mut one = transport.subscribe(QUEUE).await.unwrap();
-    let mut other = transport.subscribe(QUEUE).await.unwrap();
-    transport.publish(QUEUE, orders(1, 4)).await.unwrap();
-    let mut seen = received(&mut one, 1).await;
-    seen.extend(received(&mut other, 2).await);
-    seen.extend(received(&mut one, 9).await);
-    assert_eq!(seen, [1, 2, 3, 4], "each went to one of them");
 }
 
 #[tokio::test]

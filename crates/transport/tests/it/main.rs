@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot arrange its scene has failed")]
 
+mod adversary;
 mod command_worker;
+mod conformance;
 mod couriers;
 mod dispatcher;
 mod given;
 mod handlers;
-mod http;
 mod local;
+mod nats;
+mod nats_faults;
+mod nats_start;
 mod queue_courier;
+mod queues;
 mod watched;
 mod worker_shutdown;
 mod wrong_clocks;
