@@ -47,6 +47,12 @@ shared_buffers = 64MB
 fsync = off
 full_page_writes = off
 SETTINGS
+if [ -n "$CERTIFICATE" ]; then
+    (umask 077; printf '%s' "$CERTIFICATE" >"$folder/data/server.crt"; printf '%s' "$KEY" >"$folder/data/server.key")
+    echo 'ssl = on' >>"$folder/data/postgresql.conf"
+    # Whoever does not come by TLS is refused.
+    sed -i 's/^host /hostssl /' "$folder/data/pg_hba.conf"
+fi
 server start
 while read -r word; do
     case $word in
@@ -75,9 +81,17 @@ impl Postgres {
     /// # Errors
     /// In words, what is missing or went wrong.
     pub fn start() -> Result<Self, String> {
+        Self::start_secured("", "")
+    }
+
+    /// The same, reached by TLS only: with this certificate and its key, in PEM.
+    ///
+    /// # Errors
+    /// In words, what is missing or went wrong.
+    pub fn start_secured(certificate: &str, key: &str) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..STARTS {
-            match Self::try_start() {
+            match Self::try_start(certificate, key) {
                 Ok(server) => return Ok(server),
                 Err(Failed::Again(why)) => failure = why,
                 Err(Failed::Finally(why)) => return Err(why),
@@ -86,7 +100,7 @@ impl Postgres {
         Err(format!("PostgreSQL did not start:\n{failure}"))
     }
 
-    fn try_start() -> Result<Self, Failed> {
+    fn try_start(certificate: &str, key: &str) -> Result<Self, Failed> {
         let bin = programs().ok_or_else(|| {
             Failed::Finally("PostgreSQL is not installed; run `cargo xtask test --only tools`".to_owned())
         })?;
@@ -96,6 +110,8 @@ impl Postgres {
             .args(["sh", "-c", KEEPER])
             .env("PATH", format!("{}:{path}", bin.display()))
             .env("PORT", port.to_string())
+            .env("CERTIFICATE", certificate)
+            .env("KEY", key)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -16,6 +16,7 @@ mod replicas;
 mod roles;
 #[path = "suites/surveys.rs"]
 mod surveys;
+mod tls;
 #[path = "suites/told.rs"]
 mod told;
 
