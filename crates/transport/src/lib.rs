@@ -3,6 +3,7 @@
 //! - [`queue`]: the queue port; [`local`]: its adapter inside one process; [`nats`]: its adapter between processes.
 //! - [`dispatcher`]: carries outbox rows to their destinations, at once after the commit or from the table.
 //! - [`command_worker`]: drives a service's command store: wakes, claims, hands to the service's decision, settles.
+//! - [`http`]: the client ports between processes.
 //! - [`metrics`]: what they count.
 //! - [`adversary`]: doubles, shuffles and delays what any of them delivers, for tests.
 //! - [`steps`]: what sweeps do about a clock that is set back.
@@ -14,6 +15,7 @@ pub mod adversary;
 pub mod command_worker;
 pub mod dispatcher;
 mod gather;
+pub mod http;
 pub mod local;
 pub mod metrics;
 pub mod nats;

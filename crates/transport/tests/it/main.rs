@@ -9,6 +9,7 @@ mod couriers;
 mod dispatcher;
 mod given;
 mod handlers;
+mod http;
 mod local;
 mod nats;
 mod nats_faults;
