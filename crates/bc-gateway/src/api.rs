@@ -1,6 +1,7 @@
-//! The internal routes: commands to send crypto, one or many.
+//! The internal routes: commands to send crypto, one or many, and what operators do to them.
 
 mod operators;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -19,20 +20,34 @@ use service_kit::outcome::{Accepted, Outcome};
 use service_kit::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
+use crate::ports::TransferStore;
+
 /// Who may send crypto around.
 const CALLERS: &[Allowed] = &[Allowed::Service(ServiceName::Wallet), Allowed::Operator];
 
 /// Who may speak for an operator.
 const WALLET: &[Allowed] = &[Allowed::Service(ServiceName::Wallet)];
 
-/// `POST /withdraw/{user_id}`, and `POST /withdraw` for many.
-pub(crate) fn internal_routes(gateway: Arc<dyn BcGateway>, tokens: &Arc<InternalTokens>) -> Routes {
+/// Only people.
+const OPERATORS: &[Allowed] = &[Allowed::Operator];
+
+/// `POST /withdraw/{user_id}`, `POST /withdraw` for many, and operators' verbs.
+pub(crate) fn internal_routes(
+    gateway: Arc<dyn BcGateway>,
+    store: Arc<dyn TransferStore>,
+    tokens: &Arc<InternalTokens>,
+) -> Routes {
+    let desk = transfers::Desk {
+        gateway: Arc::clone(&gateway),
+        store,
+    };
     Routes::new()
         .with(routes!(withdraw))
         .with(routes!(withdraw_many))
         .allowed(tokens, CALLERS)
         .merge(operators::routes().allowed(tokens, WALLET))
         .with_state(gateway)
+        .merge(transfers::routes().allowed(tokens, OPERATORS).with_state(desk))
 }
 
 /// From the wallet of the path to the acquirer's; with `compensate`, undo that.

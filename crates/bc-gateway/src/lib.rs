@@ -6,12 +6,13 @@
 //!
 //! - at most one transfer on the chain succeeds for a command: the bytes are signed once, committed with their nonce
 //!   before they are sent, and the same bytes are sent until they are confirmed;
-//! - `failed` comes only from checks before that commit;
+//! - `failed` comes only from checks before that commit, or from an operator once the chain shows that the bytes are void;
+//! - what a customer pays is in transit until the coins have arrived, and goes back to them when they never do;
 //! - unknown is not failed: what the chain does not answer is asked again;
 //! - the ledger is told exactly once of each transfer, by the transfer's own name (order, leg).
 //!
-//! Routes: internal `POST /withdraw/{user_id}` (wallet, operators). Worker: `bc_gateway_worker` on `bcgateway_orders`, and
-//! a sweep that brings coins which are no longer their users' back to the hot wallet's address.
+//! Routes: internal `POST /withdraw/{user_id}` (wallet, operators), `/transfers` (operators). Worker: `bc_gateway_worker` on
+//! `bcgateway_orders`, and a sweep that brings coins which are no longer their users' back to the hot wallet's address.
 
 pub mod chain;
 pub mod domain;
@@ -61,6 +62,10 @@ pub fn migrations() -> Migrations {
         .then("dead commands", DEAD_COMMANDS_INDEX)
         .then("outbox times", OUTBOX_TIMES)
         .then("messages together", OUTBOX_TOGETHER)
+        .then(
+            "reservations",
+            include_str!("../migrations/sqlite/0008_reservations.sql"),
+        )
 }
 
 /// This service's knobs.
@@ -231,9 +236,10 @@ impl Service {
         Routes::new()
     }
 
-    /// `POST /withdraw/{user_id}` and `POST /withdraw`, for wallet and operators.
+    /// `POST /withdraw/{user_id}` and `POST /withdraw`, for wallet and operators; `/transfers`, for operators.
     pub fn internal_routes(&self) -> Routes {
-        api::internal_routes(self.client(), &self.0.dependencies.internal_tokens)
+        let parts = &self.0.dependencies;
+        api::internal_routes(self.client(), Arc::clone(&parts.transfers), &parts.internal_tokens)
     }
 
     /// The address of a user's wallet, whether it was used already or not.
@@ -250,6 +256,7 @@ impl Service {
             chain: Arc::clone(&self.0.chain),
             desk: Arc::clone(&self.0.desk),
             commands: Arc::clone(&parts.commands),
+            store: Arc::clone(&parts.transfers),
             balance: Arc::clone(&parts.balance),
             clock: Arc::clone(&parts.clock),
             entropy: Arc::clone(&parts.entropy),

@@ -5,9 +5,10 @@ use contracts::messages::Step;
 use contracts::{Amount, OrderId, UserId};
 use jiff::Timestamp;
 use storage::StoreError;
-use storage::commands::CommandKey;
+use storage::commands::{CommandKey, State};
 
 pub use crate::domain::custody::Keys;
+use crate::domain::movement::Movement;
 pub use crate::domain::progress::FindAnswer;
 pub use crate::domain::transfer::{Address, Purpose, SignedTransfer, TransferDraft};
 
@@ -173,6 +174,30 @@ pub enum Commitment {
     WrongSeed,
 }
 
+/// Coins at a customer's address that a claimed command is about to sign away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoinReservation {
+    /// The command.
+    pub key: CommandKey,
+    /// The claim under which it is worked on.
+    pub epoch: i64,
+    /// At whose address.
+    pub from: UserId,
+    /// How many.
+    pub amount: Amount,
+}
+
+/// What became of a [`CoinReservation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reservation {
+    /// The coins are kept for the command until it has signed or ended, and its record says that it is paying.
+    Reserved,
+    /// By this service's own count too few are left. Nothing was written.
+    CoinsMissing,
+    /// Somebody else has the command now, or it is at its end. Nothing was written.
+    Fenced,
+}
+
 /// A customer's coins of one asset, as counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedCoins {
@@ -180,7 +205,7 @@ pub struct CountedCoins {
     pub user_id: UserId,
     /// How many; confirmed in, less confirmed out.
     pub coins: Amount,
-    /// Whether nothing of that address is under way, so that the count is all there is.
+    /// Whether nothing of that address is under way or reserved, so that the count is all there is.
     pub settled: bool,
 }
 
@@ -233,6 +258,25 @@ pub struct StoredTransfer {
     pub hash: String,
 }
 
+/// A step of an order that is not at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Ascending in the order in which they were accepted.
+    pub number: i64,
+    /// What is to move, for which step of which order.
+    pub movement: Movement,
+    /// Open or dead.
+    pub state: State,
+    /// How many times it was postponed.
+    pub tries: u32,
+    /// Why, the last time; of a dead one, what is wrong with it.
+    pub last_reason: Option<String>,
+    /// Since when the chain's answer is missing.
+    pub answer_missing_since: Option<Timestamp>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
 /// Nonces, signed transfers, coins and sweeps. Each call is one transaction.
 #[async_trait]
 pub trait TransferStore: Send + Sync {
@@ -246,6 +290,13 @@ pub trait TransferStore: Send + Sync {
     /// made of this but for the hot wallet, which is never swept.
     async fn confirmed_nonce(&self, user: UserId) -> Result<Option<u64>, StoreError>;
 
+    /// Reserves a customer's coins and stores [`Progress::Paying`](crate::domain::progress::Progress::Paying) under the
+    /// claim, in one transaction. From then on no sweep and no other command takes them. Once for a command.
+    async fn reserve(&self, now: Timestamp, reservation: CoinReservation) -> Result<Reservation, StoreError>;
+
+    /// Whether coins were ever reserved for this command.
+    async fn was_reserved(&self, key: CommandKey) -> Result<bool, StoreError>;
+
     /// Commits signed bytes as the progress of their commands, each under its claim, and uses up their nonces, in one
     /// transaction. `outcomes[i]` answers `commands[i]`. The first command that is not written uses no nonce, and those
     /// after it are [`Commitment::Outdated`]: nonces have no gaps.
@@ -257,12 +308,15 @@ pub trait TransferStore: Send + Sync {
     /// What was committed for a command.
     async fn transfer(&self, key: CommandKey) -> Result<Option<StoredTransfer>, StoreError>;
 
+    /// At most `limit` steps that are not at their end, with a number above `after`, oldest first.
+    async fn unfinished(&self, after: Option<i64>, limit: usize) -> Result<Vec<Unfinished>, StoreError>;
+
     /// Counts the coins at those `limit` customers' addresses that were not looked at for longest and had transfers or
     /// have coins, and puts them at the end of the line.
     async fn count_coins(&self, now: Timestamp, limit: usize) -> Result<Vec<CountedCoins>, StoreError>;
 
-    /// Commits a sweep with its signed bytes and uses up its nonce; `None` when something of that address is under way,
-    /// the count or the nonce is not what it was, or the address is not the one that was assigned.
+    /// Commits a sweep with its signed bytes and uses up its nonce; `None` when something of that address is under way or
+    /// reserved, the count or the nonce is not what it was, or the address is not the one that was assigned.
     async fn begin_sweep(&self, now: Timestamp, sweep: NewSweep) -> Result<Option<i64>, StoreError>;
 
     /// At most `limit` unconfirmed sweeps that are due, those due longest first.

@@ -1,7 +1,7 @@
 //! The audit: proves on one snapshot of a database that the books balance and that no order is unexplained.
 //!
 //! It reads every service's rows through that service's own reads, and compares what no service can compare alone:
-//! the ledger's transfers with what the orders say, the orders with their logs, the hot wallet with all of them.
+//! the ledger's transfers with what the orders say, the orders with their logs, the hot wallet and what is in transit with all of them.
 //! It changes nothing, and may run beside a process that is at work. Memory is bounded: orders and deposits are read
 //! page by page, findings are listed up to a limit and counted beyond it.
 
@@ -9,23 +9,23 @@ mod attention;
 mod coins;
 mod deposits;
 mod expected;
-mod hot_wallet;
 mod legs;
 mod neighbours;
 mod nets;
 mod orders;
 mod report;
+mod tie_out;
+mod transit;
 
 use std::path::Path;
 
-use contracts::ledger::Owner;
 use rusqlite::Connection;
 use thiserror::Error;
 
 pub use self::attention::Attention;
 pub(crate) use self::attention::{WITH_COMMANDS, WITH_LETTERS};
-use self::hot_wallet::HotWallet;
 pub use self::report::{Finding, MAX_FINDINGS, OrderCounts, Report};
+use self::tie_out::TieOut;
 
 /// How many orders or deposits are looked at together.
 const PAGE: usize = 1_000;
@@ -64,7 +64,7 @@ pub fn audit(path: &Path, mut on_progress: impl FnMut(u64)) -> Result<Report, Au
 
 fn check(snapshot: &Connection, on_progress: &mut dyn FnMut(u64)) -> rusqlite::Result<Report> {
     let mut report = Report::new(balance::store::sqlite::audit::check_books(snapshot)?);
-    let mut hot_wallet = HotWallet::default();
+    let (mut hot_wallet, mut in_transit) = (TieOut::of_the_hot_wallet(), TieOut::in_transit());
     hot_wallet.add_all(&balance::store::sqlite::audit::funding(snapshot)?);
     // Corrections are made by hand: their number is a person's patience.
     hot_wallet.add_all(&balance::store::sqlite::audit::transfers_of_adjustments(
@@ -75,8 +75,10 @@ fn check(snapshot: &Connection, on_progress: &mut dyn FnMut(u64)) -> rusqlite::R
     report.attention = Attention::read(snapshot)?;
     coins::check(snapshot, &mut report)?;
     deposits::check(snapshot, &mut report)?;
-    orders::check(snapshot, &mut report, &mut hot_wallet, on_progress)?;
-    let actual = balance::store::sqlite::audit::balances_of(snapshot, &Owner::HotWallet)?;
-    hot_wallet.compare(&actual, &mut report);
+    orders::check(snapshot, &mut report, (&mut hot_wallet, &mut in_transit), on_progress)?;
+    for tie_out in [hot_wallet, in_transit] {
+        let actual = balance::store::sqlite::audit::balances_of(snapshot, tie_out.owner())?;
+        tie_out.compare(&actual, &mut report);
+    }
     Ok(report)
 }

@@ -30,7 +30,8 @@ pub enum Owner {
     HotWallet,
     /// The bank, seen from here: fiat that came in is owed by it. May be negative.
     ExternalBank,
-    /// The blockchain, seen from here. May be negative.
+    /// The blockchain, seen from here: what customers have paid and what has neither arrived nor been given up. May be
+    /// negative.
     ExternalChain,
     /// A trading venue, seen from here. May be negative.
     Venue(String),
@@ -235,12 +236,19 @@ legs! {
     TradeRounding = 23, "trade_rounding";
     /// Hot wallet → user: what of the hold was not spent or not sold.
     TradeReturn = 24, "trade_return";
-    /// Hot wallet → user: the crypto that was bought.
+    /// Hot wallet → user: the crypto that was bought. External chain → receiver where a customer had paid it.
     Withdraw = 30, "withdraw";
-    /// User → hot wallet: an already signed withdrawal taken back.
+    /// External chain → hot wallet: a withdrawal that the user had sent back. Earlier programs: user → hot wallet.
     WithdrawBack = 31, "withdraw_back";
-    /// The opposite of a withdrawal from a user's wallet, or of one taken back, that was given up before it was signed.
+    /// External chain → user: a withdrawal that they had paid and that was given up. Earlier programs: the opposite of any
+    /// withdrawal, or of one taken back, that was given up.
     WithdrawUndone = 32, "withdraw_undone";
+    /// User → external chain: what is sent from their address, in transit until it arrives or is given up.
+    WithdrawSent = 33, "withdraw_sent";
+    /// The same of a withdrawal that is taken back.
+    WithdrawBackSent = 34, "withdraw_back_sent";
+    /// External chain → user: what they had sent back, and what was given up.
+    WithdrawBackUndone = 35, "withdraw_back_undone";
     /// Hot wallet → venue: the crypto sold back.
     ReversePay = 40, "reverse_pay";
     /// Venue → hot wallet: what selling back brought.

@@ -141,10 +141,19 @@ pub struct ReportedFill {
 pub struct ChainRuling {
     /// The order.
     pub order_id: OrderId,
+    /// Which of its steps: [`Step::Withdraw`], which is meant where none is named, or [`Step::WithdrawBack`].
+    #[serde(default = "withdraw")]
+    pub step: Step,
     /// What became of its transfer.
     pub verdict: ChainVerdict,
     /// Who says so, and by which evidence.
     pub instruction: Instruction,
+}
+
+/// The step of a chain that is meant where none is named.
+#[must_use]
+pub const fn withdraw() -> Step {
+    Step::Withdraw
 }
 
 /// What became of a transfer on the chain.

@@ -2,8 +2,9 @@
 //!
 //! What it keeps true: nobody's coins leave before their balance has paid for them, and nobody's balance grows before
 //! the coins are there. The hot wallet's balance is paid by the trade that came before, so its transfers are booked
-//! when they are confirmed; a customer could spend theirs at any moment, so a customer's are booked before they are
-//! signed: what is signed must be sent some day, and what is not can still be given up.
+//! when they are confirmed, in one. A customer could spend theirs at any moment, so a customer pays before anything is
+//! signed: into transit, from where it goes to the receiver when the coins have arrived, or back when they are given up.
+//! The account in transit may be below zero, so neither of the two can be refused for lack of funds.
 
 use contracts::clients::WithdrawCommand;
 use contracts::ledger::{Leg, Origin, Owner, Posting, Transfer, TransferId};
@@ -15,13 +16,13 @@ use super::transfer::Purpose;
 /// The ledger's name for this service.
 pub const ACTOR: &str = "bc_gateway";
 
-/// When a movement is booked.
+/// How a movement goes through the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Booking {
-    /// Before anything is signed.
-    BeforeSigning,
-    /// Once the chain has confirmed them.
-    OnConfirmation,
+pub enum Passage {
+    /// From payer to receiver at once.
+    Direct,
+    /// From the payer into transit before anything is signed, and from there to its end.
+    InTransit,
 }
 
 /// Coins of one order from one wallet to another.
@@ -37,12 +38,14 @@ pub struct Movement {
     pub to: UserId,
     /// How much; greater than zero.
     pub amount: Amount,
+    /// How it is booked.
+    pub passage: Passage,
 }
 
 impl Movement {
     /// What `command` asks for: the withdrawal, or the way back.
     #[must_use]
-    pub const fn of(command: &WithdrawCommand) -> Self {
+    pub fn of(command: &WithdrawCommand) -> Self {
         let (step, from, to) = if command.compensate {
             (Step::WithdrawBack, command.acquirer_user_id, command.source_user_id)
         } else {
@@ -54,17 +57,18 @@ impl Movement {
             from,
             to,
             amount: command.amount,
+            passage: if from == UserId::HOT_WALLET {
+                Passage::Direct
+            } else {
+                Passage::InTransit
+            },
         }
     }
 
-    /// When it is booked.
+    /// Whether a customer pays, before anything is signed.
     #[must_use]
-    pub fn booking(&self) -> Booking {
-        if self.from == UserId::HOT_WALLET {
-            Booking::OnConfirmation
-        } else {
-            Booking::BeforeSigning
-        }
+    pub fn is_prepaid(&self) -> bool {
+        self.from != UserId::HOT_WALLET
     }
 
     /// What it is for, on the chain.
@@ -76,40 +80,69 @@ impl Movement {
         }
     }
 
-    /// Its booking. The same for ever: the ledger compares the content.
+    /// The booking once the coins have arrived. The same for ever: the ledger compares the content.
     #[must_use]
-    pub fn posting(&self) -> Posting {
-        let (leg, reason) = if self.step == Step::WithdrawBack {
-            (Leg::WithdrawBack, "withdrawal taken back")
-        } else {
-            (Leg::Withdraw, "withdrawal")
+    pub fn arrival(&self) -> Posting {
+        let (leg, reason) = self.by_step(
+            (Leg::Withdraw, "withdrawal"),
+            (Leg::WithdrawBack, "withdrawal taken back"),
+        );
+        let debit = match self.passage {
+            Passage::Direct => Owner::wallet(self.from),
+            Passage::InTransit => Owner::ExternalChain,
         };
-        Posting::single(self.transfer(leg, self.from, self.to, reason))
+        Posting::single(self.transfer(leg, debit, Owner::wallet(self.to), reason))
     }
 
-    /// What undoes its booking, under a name of its own.
+    /// What the payer pays; of one that goes directly, the same as its arrival.
+    #[must_use]
+    pub fn payment(&self) -> Posting {
+        let (leg, reason) = self.by_step(
+            (Leg::WithdrawSent, "withdrawal sent"),
+            (Leg::WithdrawBackSent, "withdrawal sent back"),
+        );
+        match self.passage {
+            Passage::Direct => self.arrival(),
+            Passage::InTransit => {
+                Posting::single(self.transfer(leg, Owner::wallet(self.from), Owner::ExternalChain, reason))
+            }
+        }
+    }
+
+    /// What gives the payment back, under a name of its own.
     #[must_use]
     pub fn undoing(&self) -> Posting {
-        Posting::single(self.transfer(Leg::WithdrawUndone, self.to, self.from, "withdrawal given up"))
+        let (leg, debit) = match self.passage {
+            Passage::Direct => (Leg::WithdrawUndone, Owner::wallet(self.to)),
+            Passage::InTransit => (
+                self.by_step(Leg::WithdrawUndone, Leg::WithdrawBackUndone),
+                Owner::ExternalChain,
+            ),
+        };
+        Posting::single(self.transfer(leg, debit, Owner::wallet(self.from), "withdrawal given up"))
     }
 
-    /// What makes its booking impossible, where it is not booked: both at once, so that nothing has changed, and whoever
-    /// books it late books what is booked already. In this order it needs nothing from the side that could not pay.
+    /// What makes the payment impossible, where it is not booked: both at once, so that nothing has changed, and whoever
+    /// books it late books what is booked already. In this order it needs nothing from a payer who could not pay.
     #[must_use]
     pub fn precluding(&self) -> Posting {
         let mut transfers = self.undoing().transfers;
-        transfers.extend(self.posting().transfers);
+        transfers.extend(self.payment().transfers);
         Posting { transfers }
     }
 
-    fn transfer(&self, leg: Leg, debit: UserId, credit: UserId, reason: &str) -> Transfer {
+    fn by_step<T>(&self, forth: T, back: T) -> T {
+        if self.step == Step::WithdrawBack { back } else { forth }
+    }
+
+    fn transfer(&self, leg: Leg, debit: Owner, credit: Owner, reason: &str) -> Transfer {
         Transfer {
             id: TransferId {
                 origin: Origin::Order(self.order_id),
                 leg,
             },
-            debit: Owner::wallet(debit),
-            credit: Owner::wallet(credit),
+            debit,
+            credit,
             amount: self.amount,
             reason: reason.to_owned(),
             actor: ACTOR.to_owned(),

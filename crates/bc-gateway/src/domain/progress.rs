@@ -1,8 +1,8 @@
 //! How far a command is, as it is stored, and what the chain's answers mean for it.
 //!
 //! What it keeps true: the commit of the signed bytes is the point of no return. Before it a command can be refused or
-//! cancelled; after it the same bytes are sent until the chain has them for good, and nothing else. What is booked before
-//! it is signed is written down before it is booked: from then on a refusal undoes the booking first.
+//! cancelled; after it the same bytes are sent until the chain has them for good, and nothing else. That a customer is to pay
+//! is written down before the ledger is asked: from then on nothing is given up without the payment's being given back.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,21 +31,25 @@ pub enum FindAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Progress {
-    /// Nothing is signed, nothing is booked: it may still be refused or cancelled.
+    /// Nothing is signed, nothing is paid: it may still be refused or cancelled.
     Unsigned,
-    /// Nothing is signed, but the ledger was asked to book it, or is about to be.
-    Booking,
-    /// It was given up before it was signed. It ends as refused when its booking is undone, or can never be made.
+    /// Nothing is signed. The payer's coins are reserved, and the ledger was asked to take the payment, or is about to be.
+    #[serde(alias = "booking")]
+    Paying,
+    /// It is given up. It ends as refused when the payment is given back, or can never be made.
     Undoing {
-        /// Why it was given up.
+        /// Why it is given up.
         reason: String,
+        /// What was signed for it, if anything was: bytes that an operator has established to be void.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<SignedTransfer>,
     },
     /// These bytes and no others are sent.
     Signed(SignedTransfer),
     /// An operator has established that these bytes are confirmed. The evidence is with the command's acts.
     Confirmed(SignedTransfer),
     /// An operator has established that these bytes are not confirmed and never will be: their nonce is another
-    /// transfer's.
+    /// transfer's. Nobody had paid for them.
     Void(SignedTransfer),
 }
 
@@ -54,6 +58,16 @@ impl Progress {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers are always JSON")
+    }
+
+    /// What is signed, if anything is.
+    #[must_use]
+    pub const fn signed(&self) -> Option<&SignedTransfer> {
+        match self {
+            Self::Unsigned | Self::Paying => None,
+            Self::Undoing { signed, .. } => signed.as_ref(),
+            Self::Signed(transfer) | Self::Confirmed(transfer) | Self::Void(transfer) => Some(transfer),
+        }
     }
 
     /// The inverse of [`Progress::to_json`].
@@ -65,14 +79,14 @@ impl Progress {
     }
 }
 
-/// Whether a command with this record can no longer be cancelled: it is signed, or may be booked. What cannot be read
+/// Whether a command with this record can no longer be cancelled: it is signed, or may be paid. What cannot be read
 /// counts as signed.
 #[must_use]
 pub fn beyond_recall(progress: &str) -> bool {
     match Progress::from_json(progress) {
         Ok(Progress::Unsigned) => false,
         Ok(
-            Progress::Booking
+            Progress::Paying
             | Progress::Undoing { .. }
             | Progress::Signed(_)
             | Progress::Confirmed(_)
@@ -119,24 +133,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_comes_back_and_only_what_is_neither_booked_nor_signed_can_be_recalled() {
-        let signed = Progress::Signed(SignedTransfer {
+    fn a_record_comes_back_and_only_what_is_neither_paid_nor_signed_can_be_recalled() {
+        let transfer = SignedTransfer {
             nonce: 7,
             hash: "ab".into(),
             bytes: vec![0, 255],
-        });
-        let given_up = Progress::Undoing {
-            reason: "refused".into(),
         };
-        for progress in [Progress::Unsigned, Progress::Booking, given_up.clone(), signed.clone()] {
+        let signed = Progress::Signed(transfer.clone());
+        let given_up = |signed| Progress::Undoing {
+            reason: "refused".into(),
+            signed,
+        };
+        let (given_up, void) = (given_up(None), given_up(Some(transfer)));
+        for progress in [
+            Progress::Unsigned,
+            Progress::Paying,
+            given_up.clone(),
+            void,
+            signed.clone(),
+        ] {
             assert_eq!(Progress::from_json(&progress.to_json()).unwrap(), progress);
         }
+        assert_eq!(given_up.to_json(), r#"{"phase":"undoing","reason":"refused"}"#);
         assert_eq!(
             signed.to_json(),
             r#"{"phase":"signed","nonce":7,"hash":"ab","bytes":"00ff"}"#
         );
         assert!(!beyond_recall(r#"{"phase":"unsigned"}"#));
-        assert!(beyond_recall(r#"{"phase":"booking"}"#));
+        assert!(beyond_recall(r#"{"phase":"paying"}"#));
+        // As an earlier program wrote it.
+        assert_eq!(Progress::from_json(r#"{"phase":"booking"}"#).unwrap(), Progress::Paying);
         assert!(beyond_recall(&given_up.to_json()));
         assert!(beyond_recall(&signed.to_json()));
         assert!(beyond_recall("what is this"));

@@ -2,13 +2,17 @@
 //!
 //! It stands for the chain's answer where that cannot be had, and is final: only the transfer that was signed can be
 //! confirmed, never against the chain's answer, and a signed one is given up only where the chain shows that its nonce
-//! went to another for good, so that the bytes, wherever copies of them are, can never succeed.
+//! went to another for good, so that the bytes, wherever copies of them are, can never succeed. What a customer has paid for
+//! is given back first, by the worker.
 
+use contracts::clients::WithdrawCommand;
 use contracts::messages::{FailureCode, StepResult};
 use contracts::operators::ChainVerdict;
 use storage::commands::{Amendment, Standing};
 
+use super::movement::Movement;
 use super::progress::Progress;
+use super::transfer::SignedTransfer;
 
 /// Why a withdrawal failed on an operator's word.
 pub const NEVER_CONFIRMS: &str = "an operator established that the transfer is not on the chain and never will be";
@@ -21,6 +25,10 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         Ok(progress) if progress == *seen => progress,
         Ok(_) => return refuse("the withdrawal has moved on meanwhile; look at it again".to_owned()),
         Err(error) => return refuse(format!("the stored record cannot be read: {error}")),
+    };
+    let prepaid = match serde_json::from_str::<WithdrawCommand>(&standing.record.content) {
+        Ok(command) => Movement::of(&command).is_prepaid(),
+        Err(error) => return refuse(format!("the stored command cannot be read: {error}")),
     };
     if !standing.is_in_doubt() {
         let state = standing.record.state.as_str();
@@ -37,24 +45,31 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         (ChainVerdict::Confirmed { .. }, Progress::Signed(transfer)) => {
             refuse(format!("the transfer that was signed is {}", transfer.hash))
         }
-        (ChainVerdict::Confirmed { .. }, Progress::Unsigned | Progress::Booking | Progress::Undoing { .. }) => {
-            refuse("nothing was signed, so nothing of ours can be confirmed".to_owned())
-        }
-        (ChainVerdict::NeverConfirms {}, Progress::Unsigned) => end(&Progress::Unsigned),
-        // Its worker undoes the booking before it ends.
-        (ChainVerdict::NeverConfirms {}, Progress::Booking) => Amendment::Reopen {
-            progress: Progress::Undoing {
-                reason: NEVER_CONFIRMS.to_owned(),
-            }
-            .to_json(),
-        },
-        (ChainVerdict::NeverConfirms {}, Progress::Undoing { reason }) => refuse(format!(
-            "it was given up before, and its booking is being undone: {reason}"
+        (
+            ChainVerdict::Confirmed { .. },
+            Progress::Unsigned | Progress::Paying | Progress::Undoing { signed: None, .. },
+        ) => refuse("nothing was signed, so nothing of ours can be confirmed".to_owned()),
+        (_, Progress::Undoing { reason, .. }) => refuse(format!(
+            "it was given up before, and its payment is being given back: {reason}"
         )),
+        (ChainVerdict::NeverConfirms {}, Progress::Unsigned) => end(&Progress::Unsigned),
+        (ChainVerdict::NeverConfirms {}, Progress::Paying) => undo(None),
+        (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) if prepaid => undo(Some(transfer)),
         (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
         (_, Progress::Confirmed(_) | Progress::Void(_)) => {
             refuse("an operator has said before what became of it".to_owned())
         }
+    }
+}
+
+/// Its worker gives the payment back before it ends.
+fn undo(signed: Option<SignedTransfer>) -> Amendment {
+    let progress = Progress::Undoing {
+        reason: NEVER_CONFIRMS.to_owned(),
+        signed,
+    };
+    Amendment::Reopen {
+        progress: progress.to_json(),
     }
 }
 

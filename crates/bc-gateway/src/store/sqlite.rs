@@ -15,9 +15,10 @@ use storage::commands::{CommandKey, CommandTimes, Fencing};
 use storage::sqlite::{AmountBlob, Database, OutboxRows, SqliteCommands, SqliteOutbox, Tx, micros};
 
 use self::statements::{amount, bad, nonce_from, user_from};
+use crate::domain::progress::Progress;
 use crate::ports::{
-    Address, Commitment, CountedCoins, NewSweep, OpenSweep, Party, SignedBatch, SignedCommand, SignedTransfer,
-    StoredTransfer, TransferStore,
+    Address, CoinReservation, Commitment, CountedCoins, NewSweep, OpenSweep, Party, Reservation, SignedBatch,
+    SignedCommand, SignedTransfer, StoredTransfer, TransferStore, Unfinished,
 };
 
 /// The stores of `bc_gateway` on SQLite.
@@ -126,13 +127,13 @@ impl SqliteTransfers {
         let paid = if from.user_id == UserId::HOT_WALLET {
             purse.pay(amount)?
         } else {
-            coins::suffice(tx, from.user_id, amount)?
+            coins::suffice(tx, from.user_id, amount, key)?
         };
         if !paid {
             return Ok(Commitment::CoinsMissing);
         }
         let (nonce, hash) = (transfer.nonce, transfer.hash.clone());
-        let progress = crate::domain::progress::Progress::Signed(transfer).to_json();
+        let progress = Progress::Signed(transfer).to_json();
         match self.commands.checkpoint_in(tx, now, key, epoch, &progress)? {
             Fencing::Fenced => return Ok(Commitment::Fenced),
             Fencing::Written => {}
@@ -153,10 +154,30 @@ impl SqliteTransfers {
             hash,
             micros(now)
         ])?;
+        coins::release(tx, key)?;
         for user in [from.user_id, to.user_id] {
             coins::mark(tx, now, user, amount.asset())?;
         }
         Ok(Commitment::Written)
+    }
+
+    fn reserve_one(&self, tx: &Tx<'_>, now: Timestamp, reservation: &CoinReservation) -> rusqlite::Result<Reservation> {
+        let CoinReservation {
+            key,
+            epoch,
+            from,
+            amount,
+        } = *reservation;
+        if !coins::suffice(tx, from, amount, key)? {
+            return Ok(Reservation::CoinsMissing);
+        }
+        let paying = Progress::Paying.to_json();
+        match self.commands.checkpoint_in(tx, now, key, epoch, &paying)? {
+            Fencing::Fenced => return Ok(Reservation::Fenced),
+            Fencing::Written => {}
+        }
+        coins::reserve(tx, now, reservation)?;
+        Ok(Reservation::Reserved)
     }
 }
 
@@ -184,6 +205,21 @@ impl TransferStore for SqliteTransfers {
             .await
     }
 
+    async fn reserve(&self, now: Timestamp, reservation: CoinReservation) -> Result<Reservation, StoreError> {
+        let store = self.clone();
+        self.database
+            .writer()
+            .run(move |tx| store.reserve_one(tx, now, &reservation))
+            .await
+    }
+
+    async fn was_reserved(&self, key: CommandKey) -> Result<bool, StoreError> {
+        self.database
+            .readers()
+            .run(move |connection| coins::was_reserved(connection, key))
+            .await
+    }
+
     async fn commit(&self, now: Timestamp, batch: SignedBatch) -> Result<Vec<Commitment>, StoreError> {
         let store = self.clone();
         self.database
@@ -196,6 +232,14 @@ impl TransferStore for SqliteTransfers {
         self.database
             .readers()
             .run(move |connection| load_transfer(connection, key))
+            .await
+    }
+
+    async fn unfinished(&self, after: Option<i64>, limit: usize) -> Result<Vec<Unfinished>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.database
+            .readers()
+            .run(move |connection| statements::unfinished(connection, after.unwrap_or(0), limit))
             .await
     }
 

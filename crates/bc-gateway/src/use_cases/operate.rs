@@ -1,8 +1,6 @@
-//! What operators do to a withdrawal: say what became of it, have it tried again, look.
+//! What operators do to a withdrawal or its way back: say what became of it, have it tried again, look.
 
-use contracts::OrderId;
 use contracts::clients::{ClientError, WithdrawCommand};
-use contracts::messages::Step;
 use contracts::operators::{ChainRuling, ChainVerdict, Instruction, Retried, RulingOutcome, StepView};
 use storage::commands::{Amendment, CommandKey, Intervention, Standing, State};
 
@@ -17,10 +15,12 @@ use crate::ports::NonceAnswer;
 pub(super) async fn rule(gateway: &Submit, ruling: ChainRuling) -> Result<RulingOutcome, ClientError> {
     let ChainRuling {
         order_id,
+        step,
         verdict,
         instruction,
     } = ruling;
-    let Some(standing) = gateway.store.standing(key(order_id)).await? else {
+    let key = CommandKey { order_id, step };
+    let Some(standing) = gateway.store.standing(key).await? else {
         return Ok(RulingOutcome::Unknown);
     };
     let seen = match Progress::from_json(&standing.record.progress) {
@@ -47,9 +47,9 @@ pub(super) async fn rule(gateway: &Submit, ruling: ChainRuling) -> Result<Ruling
     }
     let content = serde_json::to_string(&verdict).map_err(|error| ClientError::Unavailable(error.to_string()))?;
     let intervention = Intervention {
-        key: key(order_id),
+        key,
         verb: "resolve",
-        once: Some((format!("resolve:{order_id}:{}", Step::Withdraw), content)),
+        once: Some((format!("resolve:{order_id}:{step}"), content)),
         instruction,
         decide: Box::new(move |standing| ruled(standing, &seen, &verdict)),
     };
@@ -58,13 +58,9 @@ pub(super) async fn rule(gateway: &Submit, ruling: ChainRuling) -> Result<Ruling
 }
 
 /// Has a withdrawal tried again at once; see [`contracts::clients::BcGateway::retry`].
-pub(super) async fn retry(
-    gateway: &Submit,
-    order_id: OrderId,
-    instruction: Instruction,
-) -> Result<Retried, ClientError> {
+pub(super) async fn retry(gateway: &Submit, key: CommandKey, instruction: Instruction) -> Result<Retried, ClientError> {
     let intervention = Intervention {
-        key: key(order_id),
+        key,
         verb: "retry",
         once: None,
         instruction,
@@ -79,9 +75,9 @@ pub(super) async fn retry(
     Ok(amended.into_retried())
 }
 
-/// The withdrawal as it stands.
-pub(super) async fn view(gateway: &Submit, order_id: OrderId) -> Result<Option<StepView>, ClientError> {
-    let standing = gateway.store.standing(key(order_id)).await?;
+/// The step as it stands.
+pub(super) async fn view(gateway: &Submit, key: CommandKey) -> Result<Option<StepView>, ClientError> {
+    let standing = gateway.store.standing(key).await?;
     Ok(standing.map(|standing| {
         let hash = hash_of(&standing);
         standing.into_view(hash)
@@ -141,15 +137,6 @@ async fn objection_to_confirmation(gateway: &Submit, transfer: &SignedTransfer) 
 }
 
 fn hash_of(standing: &Standing) -> Option<String> {
-    match Progress::from_json(&standing.record.progress).ok()? {
-        Progress::Unsigned | Progress::Booking | Progress::Undoing { .. } => None,
-        Progress::Signed(transfer) | Progress::Confirmed(transfer) | Progress::Void(transfer) => Some(transfer.hash),
-    }
-}
-
-const fn key(order_id: OrderId) -> CommandKey {
-    CommandKey {
-        order_id,
-        step: Step::Withdraw,
-    }
+    let progress = Progress::from_json(&standing.record.progress).ok()?;
+    progress.signed().map(|transfer| transfer.hash.clone())
 }

@@ -115,12 +115,12 @@ impl BcGateway for Submit {
         operate::rule(self, ruling).await
     }
 
-    async fn retry(&self, order: OrderId, instruction: Instruction) -> Result<Retried, ClientError> {
-        operate::retry(self, order, instruction).await
+    async fn retry(&self, order_id: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError> {
+        operate::retry(self, CommandKey { order_id, step }, instruction).await
     }
 
-    async fn view(&self, order: OrderId) -> Result<Option<StepView>, ClientError> {
-        operate::view(self, order).await
+    async fn view(&self, order_id: OrderId, step: Step) -> Result<Option<StepView>, ClientError> {
+        operate::view(self, CommandKey { order_id, step }).await
     }
 }
 

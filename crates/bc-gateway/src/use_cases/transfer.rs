@@ -1,7 +1,8 @@
-//! Carrying out a command: check, sign, send, confirm, book; where a customer pays: check, book, sign, send, confirm.
+//! Carrying out a command: check, sign, send, confirm, book; where a customer pays: check, reserve, pay, sign, send,
+//! confirm, book.
 //!
 //! What it keeps true: the signed bytes are on disk before anything is sent, and they are all that is ever sent; a
-//! command is refused only before that, and leaves no booking then; what the chain does not answer is asked again and
+//! command is refused only before that, and leaves nothing paid then; what the chain does not answer is asked again and
 //! never taken for a failure. Every step can be repeated: dying before or after any of them costs time and nothing else.
 
 mod prepaid;
@@ -18,11 +19,11 @@ use contracts::{Clock, Entropy};
 use storage::commands::{Claimed, CommandStore, Entombment, Settlement, State};
 use transport::command_worker::CommandHandler;
 
-use crate::domain::movement::{Booking, Movement};
+use crate::domain::movement::{Movement, Passage};
 use crate::domain::progress::{NextMove, Progress, beyond_recall, next_move};
 use crate::domain::ruling;
 use crate::domain::transfer::{SignedTransfer, TransferDraft};
-use crate::ports::{BroadcastAnswer, Chain, Funds, SendCheck};
+use crate::ports::{BroadcastAnswer, Chain, Funds, SendCheck, TransferStore};
 use crate::use_cases::sign::{Signature, SigningDesk, SigningRequest};
 use crate::use_cases::submit::{to_stored, withdrawal_of};
 
@@ -42,6 +43,7 @@ pub struct Transfer {
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) desk: Arc<SigningDesk>,
     pub(crate) commands: Arc<dyn CommandStore>,
+    pub(crate) store: Arc<dyn TransferStore>,
     pub(crate) balance: Arc<dyn Balance>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -73,6 +75,10 @@ impl End {
             reason: reason.into(),
             answer_missing: false,
         }
+    }
+
+    fn coins_missing() -> Self {
+        Self::Refused("coins are missing at the source".to_owned())
     }
 
     fn chain_silent(reason: impl Into<String>) -> Self {
@@ -125,46 +131,40 @@ impl Transfer {
             .map_err(|error| End::Dead(format!("the content is no command: {error}")))?;
         let progress = Progress::from_json(&claimed.progress)
             .map_err(|error| End::Dead(format!("the progress cannot be read: {error}")))?;
-        let movement = Movement::of(&command);
+        let movement = self.as_begun(Movement::of(&command), &progress, claimed).await?;
         let (transfer, fresh) = match progress {
             Progress::Signed(transfer) => {
-                // An earlier program signed it first and booked it then.
-                if movement.booking() == Booking::BeforeSigning {
-                    self.book(&movement).await?;
+                // An earlier program may have signed it first, to have it booked then.
+                if movement.is_prepaid() && movement.passage == Passage::Direct {
+                    self.book(&movement, movement.payment()).await?;
                 }
                 (transfer, false)
             }
             Progress::Confirmed(transfer) => {
-                self.book(&movement).await?;
+                self.book(&movement, movement.arrival()).await?;
                 return Ok(transfer);
             }
             // Its command has ended; nobody works on it.
             Progress::Void(_) => return Err(End::Refused(ruling::NEVER_CONFIRMS.to_owned())),
-            Progress::Undoing { reason } => return Err(self.undo(&movement, reason).await),
-            Progress::Booking => {
-                let draft = self.desk.draft(&movement);
-                (self.book_and_sign(claimed, movement, draft, None).await?, true)
-            }
+            Progress::Undoing { reason, .. } => return Err(self.undo(&movement, reason).await),
+            Progress::Paying => (self.pay_and_sign(claimed, movement, None).await?, true),
             Progress::Unsigned => {
                 if command.compensate {
                     self.stop_withdrawal(&command).await?;
                 }
                 let draft = self.desk.draft(&movement);
                 let funds = self.check(claimed, &movement, &draft).await?;
-                let signed = match movement.booking() {
-                    Booking::OnConfirmation => self.sign(claimed, movement, draft, funds).await?,
-                    Booking::BeforeSigning => {
-                        self.store(claimed, &Progress::Booking).await?;
-                        self.book_and_sign(claimed, movement, draft, Some(funds)).await?
-                    }
+                let signed = if movement.is_prepaid() {
+                    self.reserve(claimed, &movement).await?;
+                    self.pay_and_sign(claimed, movement, Some(funds)).await?
+                } else {
+                    self.sign(claimed, movement, draft, funds).await?
                 };
                 (signed, true)
             }
         };
         self.confirm(claimed, &transfer, fresh).await?;
-        if movement.booking() == Booking::OnConfirmation {
-            self.book(&movement).await?;
-        }
+        self.book(&movement, movement.arrival()).await?;
         Ok(transfer)
     }
 
@@ -192,10 +192,10 @@ impl Transfer {
         }
     }
 
-    /// What can be known before anything is booked or signed.
+    /// What can be known before anything is paid or signed.
     async fn check(&self, claimed: &Claimed, movement: &Movement, draft: &TransferDraft) -> Result<Funds, End> {
-        if movement.booking() == Booking::BeforeSigning {
-            self.check_balance(movement).await?;
+        if movement.is_prepaid() {
+            self.check_wallets(movement).await?;
         }
         self.can_send(claimed, draft).await
     }
@@ -207,28 +207,6 @@ impl Transfer {
             SendCheck::Sendable { funds } => Ok(funds),
             SendCheck::Refused { reason } => Err(End::Refused(reason)),
             SendCheck::Unknown { reason } => Err(End::chain_silent(reason)),
-        }
-    }
-
-    /// A customer's balance must pay before their coins are signed away. The booking decides; this refuses without one.
-    async fn check_balance(&self, movement: &Movement) -> Result<(), End> {
-        let wallet = self
-            .balance
-            .wallet(movement.from)
-            .await
-            .map_err(|error| End::wait(error.to_string()))?;
-        let asset = movement.amount.asset();
-        let owned = wallet
-            .into_iter()
-            .flat_map(|wallet| wallet.balances)
-            .find(|owned| owned.asset() == asset);
-        if owned.is_some_and(|owned| owned.units() >= movement.amount.units()) {
-            Ok(())
-        } else {
-            Err(End::Refused(format!(
-                "the balance of user {} does not cover it",
-                movement.from
-            )))
         }
     }
 
@@ -250,7 +228,7 @@ impl Transfer {
         match self.desk.sign(request).await {
             Signature::Stored(transfer) => Ok(transfer),
             Signature::Fenced => Err(in_other_hands()),
-            Signature::CoinsMissing => Err(End::Refused("coins are missing at the source".to_owned())),
+            Signature::CoinsMissing => Err(End::coins_missing()),
             Signature::NotNow { reason, chain_silent } => Err(End::Wait {
                 reason,
                 answer_missing: chain_silent,
@@ -297,8 +275,8 @@ impl Transfer {
     }
 
     /// Books what must be booked.
-    async fn book(&self, movement: &Movement) -> Result<(), End> {
-        match self.post(movement.posting()).await? {
+    async fn book(&self, movement: &Movement, posting: Posting) -> Result<(), End> {
+        match self.post(posting).await? {
             PostingOutcome::Posted { .. } => Ok(()),
             PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
         }

@@ -1,10 +1,12 @@
 //! The internal routes, as their callers see them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use bc_gateway::chain::simulated::Manner;
 use bc_gateway::{Dependencies, Service};
 use contracts::ServiceName;
 use contracts::messages::Step;
@@ -15,7 +17,7 @@ use service_kit::settings::Secret;
 use storage::commands::CommandStore as _;
 use tower::ServiceExt as _;
 
-use crate::world::{COIN, World, key, user};
+use crate::world::{COIN, World, key, taken_back, user, withdrawal};
 
 fn routes(world: &World) -> Router {
     let tokens = InternalTokens::try_new([
@@ -75,6 +77,91 @@ async fn the_wallet_asks_for_a_withdrawal_and_it_happens() {
     );
     world.finish().await;
     assert_eq!((world.coins_of(user(2)).await, world.ledger.balance(user(2))), (0, 0));
+}
+
+async fn get(routes: &Router, token: &str, path: &str) -> (StatusCode, Value) {
+    let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+    let response = routes
+        .clone()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn an_operator_finds_a_way_back_that_hangs_and_says_what_became_of_it() {
+    let world = World::withdrawn().await;
+    let routes = routes(&world);
+    let nothing = json!({"items": [], "next_cursor": null});
+    assert_eq!(
+        get(&routes, "anns", "/transfers").await,
+        (StatusCode::OK, nothing.clone())
+    );
+    world
+        .manners
+        .otherwise(Manner::LateConfirmation(Duration::from_secs(1_000)));
+    world.accept(taken_back(withdrawal(1))).await;
+    for _ in 0..20 {
+        world.try_all().await;
+        world.clock.advance(Duration::from_secs(7));
+    }
+    let (_, listed) = get(&routes, "anns", "/transfers").await;
+    let listed = &listed["items"][0];
+    assert_eq!(
+        (&listed["order_id"], &listed["step"], &listed["state"]),
+        (&json!(1), &json!("withdraw_back"), &json!("open"))
+    );
+    assert_eq!((&listed["from_user_id"], &listed["to_user_id"]), (&json!(2), &json!(1)));
+    assert_eq!(listed["last_reason"], "waiting for its block");
+    assert!(listed["answer_missing_since"].is_string());
+    let (_, shown) = get(&routes, "anns", "/transfers/1?step=withdraw_back").await;
+    let hash = shown["attempt"].as_str().unwrap();
+    let (_, forth) = get(&routes, "anns", "/transfers/1?step=withdraw").await;
+    assert_eq!((&forth["step"], &forth["state"]), (&json!("withdraw"), &json!("done")));
+    let retry = json!({"step": "withdraw_back", "reason": "the node is back"});
+    let (status, did, _) = post(&routes, "anns", "/transfers/1/retry", &retry).await;
+    assert_eq!((status, &did["did"]), (StatusCode::ACCEPTED, &json!("nudged")));
+    let lost = json!({"step": "withdraw_back", "outcome": "never_confirms", "evidence": "it is nowhere"});
+    let (status, problem, _) = post(&routes, "anns", "/transfers/1/resolve", &lost).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("conflict")));
+    world.manners.silence(true);
+    let seen =
+        json!({"step": "withdraw_back", "outcome": "confirmed", "transaction": hash, "evidence": "two explorers"});
+    for replayed in [false, true] {
+        let answer = post(&routes, "anns", "/transfers/1/resolve", &seen).await;
+        assert_eq!((answer.0, answer.2), (StatusCode::ACCEPTED, replayed), "{answer:?}");
+    }
+    world.finish().await;
+    assert_eq!((world.ledger.balance(user(2)), world.ledger.in_transit()), (0, 0));
+    assert_eq!(get(&routes, "anns", "/transfers").await, (StatusCode::OK, nothing));
+    for (body, status) in [
+        (
+            json!({"step": "withdraw_back", "outcome": "confirmed", "evidence": "e"}),
+            422,
+        ),
+        (
+            json!({"outcome": "never_confirms", "transaction": "t", "evidence": "e"}),
+            422,
+        ),
+        (json!({"outcome": "never_confirms", "evidence": " "}), 422),
+        (
+            json!({"step": "exchange", "outcome": "never_confirms", "evidence": "e"}),
+            404,
+        ),
+    ] {
+        let (answered, problem, _) = post(&routes, "anns", "/transfers/1/resolve", &body).await;
+        assert_eq!(answered.as_u16(), status, "{body} {problem}");
+    }
+    let (status, _, _) = post(&routes, "anns", "/transfers/2/retry", &retry).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        get(&routes, "anns", "/transfers/2?step=withdraw").await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(get(&routes, "wallets", "/transfers").await.0, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn a_signed_withdrawal_is_let_through_and_then_sent_back() {
     assert_sent_back(&world).await;
 }
 
-async fn assert_sent_back(world: &World) {
+pub(crate) async fn assert_sent_back(world: &World) {
     for step in [Step::Withdraw, Step::WithdrawBack] {
         let result = world.result(1, step).await;
         assert!(
@@ -86,16 +86,16 @@ async fn assert_sent_back(world: &World) {
     }
     assert_eq!((world.coins_of(user(2)).await, world.ledger.balance(user(2))), (0, 0));
     let back = world.ledger.booked(1, Leg::WithdrawBack).unwrap();
-    assert_eq!((back.debit, back.credit), (Owner::User(user(2)), Owner::HotWallet));
-    assert_eq!(world.ledger.count(), 2);
+    assert_eq!((back.debit, back.credit), (Owner::ExternalChain, Owner::HotWallet));
+    let sent = world.ledger.booked(1, Leg::WithdrawBackSent).unwrap();
+    assert_eq!((sent.debit, sent.credit), (Owner::User(user(2)), Owner::ExternalChain));
+    assert_eq!((world.ledger.count(), world.ledger.in_transit()), (3, 0));
     world.assert_coins_conserved().await;
 }
 
 #[tokio::test]
 async fn a_confirmed_withdrawal_is_sent_back_as_an_order_of_its_own() {
-    let world = World::new();
-    world.accept(withdrawal(1)).await;
-    world.finish().await;
+    let world = World::withdrawn().await;
     world.accept(taken_back(withdrawal(1))).await;
     world.finish().await;
     assert_sent_back(&world).await;
@@ -129,9 +129,7 @@ async fn the_way_back_keeps_to_the_same_bytes_through_every_fault() {
 
 #[tokio::test]
 async fn what_the_user_has_sold_already_cannot_be_taken_back() {
-    let world = World::new();
-    world.accept(withdrawal(1)).await;
-    world.finish().await;
+    let world = World::withdrawn().await;
     world.ledger.change(user(2), -COIN);
     world.accept(taken_back(withdrawal(1))).await;
     world.finish().await;
@@ -150,14 +148,12 @@ async fn what_the_user_has_sold_already_cannot_be_taken_back() {
         (world.coins_of(user(2)).await, world.ledger.balance(user(2))),
         (3 * COIN, 2 * COIN)
     );
-    assert_eq!(world.ledger.booked(1, Leg::WithdrawBack), None);
+    assert_eq!(world.ledger.count(), 1);
 }
 
 #[tokio::test]
 async fn coins_that_were_swept_away_meanwhile_are_missed_before_signing() {
-    let world = World::new();
-    world.accept(withdrawal(1)).await;
-    world.finish().await;
+    let world = World::withdrawn().await;
     // Sold, swept, and the sale given back: the balance is there and the coins are at the hot wallet's address.
     world.ledger.change(user(2), -3 * COIN);
     assert_eq!(world.service.coin_sweep().round().await.unwrap().confirmed, 1);
@@ -168,11 +164,9 @@ async fn coins_that_were_swept_away_meanwhile_are_missed_before_signing() {
     assert_eq!((world.ledger.balance(user(2)), world.ledger.count()), (3 * COIN, 1));
 }
 
-/// A way back whose first booking gets no answer.
-async fn unanswered(trouble: Trouble) -> World {
-    let world = World::new();
-    world.accept(withdrawal(1)).await;
-    world.finish().await;
+/// A way back whose first payment gets no answer.
+pub(crate) async fn unanswered(trouble: Trouble) -> World {
+    let world = World::withdrawn().await;
     world.accept(taken_back(withdrawal(1))).await;
     world.ledger.fail_next([trouble]);
     world.try_all().await;
@@ -191,12 +185,13 @@ async fn assert_given_up(world: &World, balance: i128) {
     let address = world.service.address(user(2));
     assert_eq!(world.transfers.next_nonce(&address).await.unwrap(), None);
     assert_eq!(world.ledger.balance(user(2)), balance);
-    let (booked, undone) = (Leg::WithdrawBack, Leg::WithdrawUndone);
-    for (leg, payer) in [(booked, Owner::User(user(2))), (undone, Owner::HotWallet)] {
+    let (sent, undone) = (Leg::WithdrawBackSent, Leg::WithdrawBackUndone);
+    for (leg, payer) in [(sent, Owner::User(user(2))), (undone, Owner::ExternalChain)] {
         assert_eq!(world.ledger.booked(1, leg).unwrap().debit, payer, "{leg}");
     }
-    // The booking of a claim that is over may come late.
-    let late = Movement::of(&taken_back(withdrawal(1))).posting();
+    assert_eq!(world.ledger.booked(1, Leg::WithdrawBack), None);
+    // The payment of a claim that is over may come late.
+    let late = Movement::of(&taken_back(withdrawal(1))).payment();
     assert_eq!(
         world.ledger.post(vec![late]).await,
         Ok(vec![PostingOutcome::Posted { replayed: true }])
@@ -206,7 +201,7 @@ async fn assert_given_up(world: &World, balance: i128) {
 }
 
 #[tokio::test]
-async fn a_way_back_whose_user_spends_the_balance_before_it_is_booked_is_given_up_and_their_coins_are_swept() {
+async fn a_way_back_whose_user_spends_the_balance_before_it_is_paid_is_given_up_and_their_coins_are_swept() {
     let world = unanswered(Trouble::NotBooked).await;
     world.ledger.change(user(2), -COIN);
     world.finish().await;
@@ -221,7 +216,7 @@ async fn a_way_back_whose_user_spends_the_balance_before_it_is_booked_is_given_u
 }
 
 #[tokio::test]
-async fn a_way_back_that_is_booked_and_then_refused_gives_the_crypto_back() {
+async fn a_way_back_that_is_paid_and_then_refused_gives_the_crypto_back() {
     let world = unanswered(Trouble::BookedWithoutAnswer).await;
     assert_eq!(world.ledger.balance(user(2)), 0);
     world.manners.refuse_all(true);
@@ -231,7 +226,7 @@ async fn a_way_back_that_is_booked_and_then_refused_gives_the_crypto_back() {
 }
 
 #[tokio::test]
-async fn a_way_back_whose_booking_got_no_answer_is_booked_once_and_goes_on() {
+async fn a_way_back_whose_payment_got_no_answer_is_paid_once_and_goes_on() {
     for trouble in [Trouble::NotBooked, Trouble::BookedWithoutAnswer] {
         let world = unanswered(trouble).await;
         world.finish().await;
@@ -240,7 +235,7 @@ async fn a_way_back_whose_booking_got_no_answer_is_booked_once_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_way_back_that_may_be_booked_can_only_be_given_up_by_undoing_it() {
+async fn a_way_back_that_may_be_paid_can_only_be_given_up_by_undoing_it() {
     let world = unanswered(Trouble::BookedWithoutAnswer).await;
     let taken_back = world.record(1, Step::WithdrawBack).await;
     let again = NewCommand {
@@ -260,9 +255,7 @@ async fn a_way_back_that_may_be_booked_can_only_be_given_up_by_undoing_it() {
 
 #[tokio::test]
 async fn a_compensation_that_repeats_another_withdrawal_is_refused_at_the_door() {
-    let world = World::new();
-    world.accept(withdrawal(1)).await;
-    world.finish().await;
+    let world = World::withdrawn().await;
     for other in [
         WithdrawCommand {
             amount: btc(COIN),

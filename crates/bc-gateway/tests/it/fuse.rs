@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bc_gateway::Service;
 use bc_gateway::ports::{
-    Address, BroadcastAnswer, Chain, Commitment, CountedCoins, FindAnswer, Keys, NewSweep, NonceAnswer, OpenSweep,
-    SendCheck, SignedBatch, SignedTransfer, StoredTransfer, TransferDraft, TransferStore,
+    Address, BroadcastAnswer, Chain, CoinReservation, Commitment, CountedCoins, FindAnswer, Keys, NewSweep,
+    NonceAnswer, OpenSweep, Reservation, SendCheck, SignedBatch, SignedTransfer, StoredTransfer, TransferDraft,
+    TransferStore, Unfinished,
 };
 use contracts::UserId;
 use contracts::clients::{Balance, ClientError, Opened, WalletBalances};
@@ -142,12 +143,24 @@ impl TransferStore for Fused<dyn TransferStore> {
         self.1.call(self.0.confirmed_nonce(user)).await
     }
 
+    async fn reserve(&self, now: Timestamp, reservation: CoinReservation) -> Result<Reservation, StoreError> {
+        self.1.call(self.0.reserve(now, reservation)).await
+    }
+
+    async fn was_reserved(&self, key: CommandKey) -> Result<bool, StoreError> {
+        self.1.call(self.0.was_reserved(key)).await
+    }
+
     async fn commit(&self, now: Timestamp, batch: SignedBatch) -> Result<Vec<Commitment>, StoreError> {
         self.1.call(self.0.commit(now, batch)).await
     }
 
     async fn transfer(&self, key: CommandKey) -> Result<Option<StoredTransfer>, StoreError> {
         self.1.call(self.0.transfer(key)).await
+    }
+
+    async fn unfinished(&self, after: Option<i64>, limit: usize) -> Result<Vec<Unfinished>, StoreError> {
+        self.1.call(self.0.unfinished(after, limit)).await
     }
 
     async fn count_coins(&self, now: Timestamp, limit: usize) -> Result<Vec<CountedCoins>, StoreError> {

@@ -1,6 +1,6 @@
 //! A ledger made by hand: as strict as the real one in what this service relies on, and it can be made to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ struct Books {
     balances: BTreeMap<(Owner, Asset), i128>,
     transfers: BTreeMap<TransferId, Transfer>,
     trouble: Vec<Trouble>,
+    strangers: BTreeSet<UserId>,
 }
 
 /// A ledger with a rich hot wallet.
@@ -43,6 +44,11 @@ impl HandmadeLedger {
         self.books().trouble.extend(trouble);
     }
 
+    /// This user has no wallet.
+    pub(crate) fn without_wallet(&self, user: UserId) {
+        self.books().strangers.insert(user);
+    }
+
     /// Changes a balance from outside: a trade, a sale, a hold.
     pub(crate) fn change(&self, user: UserId, units: i128) {
         *self
@@ -53,11 +59,17 @@ impl HandmadeLedger {
     }
 
     pub(crate) fn balance(&self, user: UserId) -> i128 {
-        self.books()
-            .balances
-            .get(&(Owner::wallet(user), Asset::BTC))
-            .copied()
-            .unwrap_or(0)
+        self.of(Owner::wallet(user))
+    }
+
+    /// What customers have paid for coins that have neither arrived nor been given up, above zero.
+    pub(crate) fn in_transit(&self) -> i128 {
+        self.of(Owner::ExternalChain)
+    }
+
+    fn of(&self, owner: Owner) -> i128 {
+        let books = self.books();
+        books.balances.get(&(owner, Asset::BTC)).copied().unwrap_or(0)
     }
 
     pub(crate) fn booked(&self, number: i64, leg: Leg) -> Option<Transfer> {
@@ -96,6 +108,13 @@ impl Books {
             let detail = "only some of its transfers were booked before".to_owned();
             return refused(Refusal::Invalid { detail });
         }
+        let owners = posting.transfers.iter().flat_map(|t| [&t.debit, &t.credit]);
+        for owner in owners {
+            if matches!(owner, Owner::User(user) if self.strangers.contains(user)) {
+                let owner = owner.clone();
+                return refused(Refusal::NoWallet { owner });
+            }
+        }
         let mut balances = self.balances.clone();
         for Transfer {
             debit, credit, amount, ..
@@ -103,7 +122,7 @@ impl Books {
         {
             let (units, asset) = (amount.units(), amount.asset());
             let paying = balances.entry((debit.clone(), asset)).or_default();
-            if *paying < units {
+            if debit.must_stay_solvent() && *paying < units {
                 let owner = debit.clone();
                 return refused(Refusal::InsufficientFunds { owner, asset });
             }
@@ -124,6 +143,9 @@ impl Balance for HandmadeLedger {
     }
 
     async fn wallet(&self, user: UserId) -> Result<Option<WalletBalances>, ClientError> {
+        if self.books().strangers.contains(&user) {
+            return Ok(None);
+        }
         let balances: Vec<Amount> = vec![btc(self.balance(user))];
         Ok(Some(WalletBalances {
             user_id: user,

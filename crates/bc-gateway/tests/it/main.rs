@@ -16,5 +16,6 @@ mod rulings;
 mod service;
 mod store;
 mod sweep;
+mod transit;
 mod withdraw;
 mod world;

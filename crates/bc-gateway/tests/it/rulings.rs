@@ -11,13 +11,12 @@ use bc_gateway::ports::{
     BroadcastAnswer, Chain, FindAnswer, NonceAnswer, SendCheck, SignedTransfer, TransferDraft, TransferStore as _,
 };
 use bc_gateway::{Address, Keys, Service};
-use contracts::clients::{BcGateway, WithdrawCommand};
+use contracts::clients::BcGateway;
 use contracts::messages::{FailureCode, Step, StepResult};
 use contracts::operators::{ChainRuling, ChainVerdict, Instruction, RulingOutcome};
 use contracts::{Clock as _, UserId};
 use storage::commands::{CommandStore as _, State};
 
-use crate::ledger::Trouble;
 use crate::world::{COIN, World, btc, key, order, purpose, taken_back, user, withdrawal};
 
 /// How the withdrawal stands when the operator speaks.
@@ -34,11 +33,17 @@ enum Case {
     Confirmed,
 }
 
-const RECORDED: RulingOutcome = RulingOutcome::Recorded { replayed: false };
+pub(crate) const RECORDED: RulingOutcome = RulingOutcome::Recorded { replayed: false };
 
 async fn rule(gateway: &dyn BcGateway, verdict: ChainVerdict) -> RulingOutcome {
+    rule_on(gateway, Step::Withdraw, verdict).await
+}
+
+/// An operator's word about a step of order 1.
+pub(crate) async fn rule_on(gateway: &dyn BcGateway, step: Step, verdict: ChainVerdict) -> RulingOutcome {
     let ruling = ChainRuling {
         order_id: order(1),
+        step,
         verdict,
         instruction: Instruction {
             operator: "operator:ann".to_owned(),
@@ -351,35 +356,4 @@ async fn a_worker_that_is_about_to_send_while_an_operator_speaks_makes_no_differ
             }
         }
     }
-}
-
-#[tokio::test]
-async fn a_customers_withdrawal_that_is_booked_and_cannot_be_signed_is_undone_on_an_operators_word() {
-    let world = World::new();
-    world.accept(withdrawal(2)).await;
-    world.finish().await;
-    let onward = WithdrawCommand {
-        source_user_id: user(2),
-        acquirer_user_id: user(3),
-        ..withdrawal(1)
-    };
-    world.accept(onward).await;
-    world.ledger.fail_next([Trouble::BookedWithoutAnswer]);
-    world.try_all().await;
-    world.manners.silence(true);
-    for _ in 0..30 {
-        world.clock.advance(Duration::from_secs(7));
-        world.try_all().await;
-    }
-    assert!(is_in_doubt(&world).await);
-    assert_eq!(world.ledger.balance(user(3)), 3 * COIN);
-    let gateway = world.service.client();
-    assert_eq!(rule(gateway.as_ref(), ChainVerdict::NeverConfirms {}).await, RECORDED);
-    world.finish().await;
-    assert_eq!(world.record(1, Step::Withdraw).await.state, State::Failed);
-    assert_eq!(world.transfers.transfer(key(1, Step::Withdraw)).await, Ok(None));
-    assert_eq!(
-        (world.ledger.balance(user(2)), world.ledger.balance(user(3))),
-        (3 * COIN, 0)
-    );
 }

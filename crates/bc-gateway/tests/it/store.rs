@@ -1,6 +1,7 @@
 //! The conformance suite of the transfer store: what every adapter must do, whatever its database.
 
 mod hot_wallet;
+mod reservations;
 
 use std::sync::Arc;
 
@@ -359,7 +360,7 @@ async fn sqlite_conforms() {
     );
     let facts: Vec<_> = facts
         .iter()
-        .map(|fact| (fact.order_id.get(), fact.step, fact.state, fact.begun))
+        .map(|fact| (fact.movement.order_id.get(), fact.movement.step, fact.state, fact.begun))
         .collect();
     let of = |number, step| (number, step, State::Done, true);
     assert_eq!(
@@ -371,4 +372,7 @@ async fn sqlite_conforms() {
             of(3, Step::WithdrawBack)
         ]
     );
+    suite
+        .reserved_coins_are_nobody_elses_until_they_are_signed_away_or_given_up()
+        .await;
 }

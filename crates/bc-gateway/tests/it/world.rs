@@ -55,6 +55,15 @@ pub(crate) fn withdrawal(number: i64) -> WithdrawCommand {
     }
 }
 
+/// 3 BTC from user 2 to user 3.
+pub(crate) fn onward(number: i64) -> WithdrawCommand {
+    WithdrawCommand {
+        source_user_id: user(2),
+        acquirer_user_id: user(3),
+        ..withdrawal(number)
+    }
+}
+
 pub(crate) fn taken_back(mut withdrawal: WithdrawCommand) -> WithdrawCommand {
     withdrawal.compensate = true;
     withdrawal
@@ -93,6 +102,14 @@ impl World {
     pub(crate) fn new() -> Self {
         let manners = Arc::new(ScriptedManners::new());
         Self::with_manners(Arc::clone(&manners) as _, manners)
+    }
+
+    /// Order 1 is carried out: 3 BTC are user 2's, on the chain and in the books.
+    pub(crate) async fn withdrawn() -> Self {
+        let world = Self::new();
+        world.accept(withdrawal(1)).await;
+        world.finish().await;
+        world
     }
 
     /// With manners of the caller's; `scripted` are those a test can reach, if they are the same.

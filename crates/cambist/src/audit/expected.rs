@@ -157,13 +157,20 @@ impl Effects<'_> {
         nets
     }
 
-    /// The same, and what an operator may have undone of it afterwards: the withdrawal, and then the trade.
+    /// The crypto that was bought has left the user, and is in transit.
+    fn sent_back(&self, trade: &Traded) -> Nets {
+        let mut nets = self.withdrawn(trade);
+        add(&mut nets, self.user, trade.filled, -1);
+        nets
+    }
+
+    /// The crypto is the user's, and what an operator may have undone of that afterwards: the withdrawal, and then the trade.
     fn withdrawn_for_good(&self, trade: &Traded, evidence: &Evidence) -> Vec<Nets> {
         let withdrawn = self.withdrawn(trade);
         let taken_back = self.traded(trade);
         match evidence.taken_back {
             Booked::No => vec![withdrawn],
-            Booked::Perhaps => vec![withdrawn, taken_back],
+            Booked::Perhaps => vec![withdrawn, self.sent_back(trade), taken_back],
             Booked::Yes => either(evidence.reversed, taken_back, self.reversed(trade)),
         }
     }

@@ -26,8 +26,13 @@ fn is_in_place(transfer: &Transfer, side: Side, user: &Owner) -> bool {
     let Transfer { id, debit, credit, .. } = transfer;
     let venue = |owner: &Owner| matches!(owner, Owner::Venue(_));
     let (hot, fees, rounding) = (&Owner::HotWallet, &Owner::Fees, &Owner::Rounding);
+    let transit = &Owner::ExternalChain;
     match (id.leg, side) {
-        (Leg::Hold, Side::Buy | Side::Sell) | (Leg::WithdrawBack, Side::Buy) => debit == user && credit == hot,
+        (Leg::Hold, Side::Buy | Side::Sell) => debit == user && credit == hot,
+        (Leg::WithdrawBackSent, Side::Buy) => debit == user && credit == transit,
+        (Leg::WithdrawBackUndone, Side::Buy) => debit == transit && credit == user,
+        // From the user directly where an earlier program booked it.
+        (Leg::WithdrawBack, Side::Buy) => (debit == transit || debit == user) && credit == hot,
         (Leg::TradePay, Side::Buy | Side::Sell) | (Leg::ReversePay, Side::Buy) => debit == hot && venue(credit),
         (Leg::TradeReceive | Leg::ReverseReceive, Side::Buy) => venue(debit) && credit == hot,
         (Leg::TradeReceive, Side::Sell) => venue(debit) && credit == user,
@@ -41,11 +46,15 @@ fn is_in_place(transfer: &Transfer, side: Side, user: &Owner) -> bool {
             let treasury = &Owner::Treasury;
             (debit == hot && credit == treasury) || (debit == treasury && credit == hot)
         }
+        // Nobody but the hot wallet sends what was bought.
+        (Leg::WithdrawSent, Side::Buy | Side::Sell) => false,
         // What a sale never has, and what belongs to no order at all.
         (
             Leg::Withdraw
             | Leg::WithdrawBack
             | Leg::WithdrawUndone
+            | Leg::WithdrawBackSent
+            | Leg::WithdrawBackUndone
             | Leg::ReversePay
             | Leg::ReverseReceive
             | Leg::ReverseFee
@@ -131,6 +140,9 @@ fn is_of_trade(leg: Leg) -> bool {
         | Leg::Withdraw
         | Leg::WithdrawBack
         | Leg::WithdrawUndone
+        | Leg::WithdrawSent
+        | Leg::WithdrawBackSent
+        | Leg::WithdrawBackUndone
         | Leg::ReversePay
         | Leg::ReverseReceive
         | Leg::ReverseFee

@@ -31,7 +31,10 @@ impl Neighbours {
         }
         let mut withdrawals: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for withdrawal in withdrawals_of_orders(snapshot, from, to)? {
-            withdrawals.entry(withdrawal.order_id).or_default().push(withdrawal);
+            withdrawals
+                .entry(withdrawal.movement.order_id)
+                .or_default()
+                .push(withdrawal);
         }
         let notifications = notifications_of_orders(snapshot, from, to)?
             .into_iter()
@@ -54,16 +57,16 @@ impl Neighbours {
     }
 
     /// The orders whose records nobody took: a service knows of them, and the wallet does not.
-    pub(super) fn strangers(self) -> BTreeSet<OrderId> {
-        let services = self.trades.into_keys().chain(self.withdrawals.into_keys());
-        services.chain(self.notifications.into_keys()).collect()
+    pub(super) fn strangers(&self) -> BTreeSet<OrderId> {
+        let services = self.trades.keys().chain(self.withdrawals.keys());
+        services.chain(self.notifications.keys()).copied().collect()
     }
 }
 
 /// What the other services know of one order.
 pub(super) struct Records {
     trades: Vec<TradeFact>,
-    withdrawals: Vec<WithdrawalFact>,
+    pub(super) withdrawals: Vec<WithdrawalFact>,
     notification: Option<State>,
 }
 
@@ -137,9 +140,9 @@ impl Records {
         }
     }
 
-    /// Nothing is booked before it is begun; and what is given up before it is signed is booked with its opposite.
+    /// Nothing is booked before it is begun; and what a customer has paid for what is given up is given back.
     fn transferred(&self, step: Step) -> Booked {
-        let Some(fact) = self.withdrawals.iter().find(|fact| fact.step == step) else {
+        let Some(fact) = self.withdrawals.iter().find(|fact| fact.movement.step == step) else {
             return Booked::No;
         };
         match &fact.result {
@@ -181,12 +184,12 @@ fn withdrawal_problem(order: &Order, withdrawals: &[WithdrawalFact]) -> Option<S
     let done = |step| {
         withdrawals
             .iter()
-            .find(|fact| fact.step == step && matches!(fact.result, Some(StepResult::Transferred { .. })))
+            .find(|fact| fact.movement.step == step && matches!(fact.result, Some(StepResult::Transferred { .. })))
     };
     let sent = done(Step::Withdraw);
     match (order.saga.state, order.saga.terms.side, sent) {
         (OrderState::Completed, Side::Buy, None) => Some("is completed, but its coins were never sent".to_owned()),
-        (OrderState::Completed, Side::Buy, Some(sent)) => {
+        (OrderState::Completed, Side::Buy, Some(WithdrawalFact { movement: sent, .. })) => {
             let filled = order.saga.trade.as_ref().map(|trade| trade.filled);
             let as_bought = Some(sent.amount) == filled && sent.to == order.user_id;
             (!as_bought).then(|| format!("sent {} {} to user {}", sent.amount, sent.amount.asset(), sent.to))
@@ -201,6 +204,8 @@ fn withdrawal_problem(order: &Order, withdrawals: &[WithdrawalFact]) -> Option<S
 
 #[cfg(test)]
 mod tests {
+    use bc_gateway::domain::movement::Movement;
+    use contracts::clients::WithdrawCommand;
     use contracts::messages::FailureCode;
     use contracts::{Amount, Asset, UserId};
 
@@ -216,14 +221,16 @@ mod tests {
                 result: trade,
             }],
             withdrawals: vec![WithdrawalFact {
-                order_id,
-                step: Step::WithdrawBack,
+                movement: Movement::of(&WithdrawCommand {
+                    order_id,
+                    source_user_id: UserId::HOT_WALLET,
+                    acquirer_user_id: UserId::HOT_WALLET,
+                    amount: Amount::zero(Asset::BTC),
+                    compensate: true,
+                }),
                 state: State::Open,
                 result: withdrawal,
                 begun,
-                from: UserId::HOT_WALLET,
-                to: UserId::HOT_WALLET,
-                amount: Amount::zero(Asset::BTC),
             }],
             notification: None,
         }
@@ -258,7 +265,7 @@ mod tests {
             (None, true, Booked::Perhaps),
             (transferred, true, Booked::Yes),
             (failure(), false, Booked::No),
-            // Its booking is undone.
+            // Its payment is given back.
             (failure(), true, Booked::No),
             // There was nothing to take back.
             (Some(StepResult::Reversed), false, Booked::No),

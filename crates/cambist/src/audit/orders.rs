@@ -13,16 +13,17 @@ use wallet::store::sqlite::audit::{self as wallet_facts, OrderFacts};
 
 use super::PAGE;
 use super::expected::{self, Traded};
-use super::hot_wallet::HotWallet;
 use super::legs;
 use super::neighbours::{Neighbours, News, Records};
 use super::nets::Nets;
 use super::report::Report;
+use super::tie_out::TieOut;
+use super::transit;
 
 pub(super) fn check(
     snapshot: &Connection,
     report: &mut Report,
-    hot_wallet: &mut HotWallet,
+    (hot_wallet, in_transit): (&mut TieOut, &mut TieOut),
     on_progress: &mut dyn FnMut(u64),
 ) -> rusqlite::Result<()> {
     let mut after = None;
@@ -54,11 +55,14 @@ pub(super) fn check(
             }
             report.orders.count(&order.saga);
             hot_wallet.add(&verdict.expected);
+            in_transit.add(&transit::under_way(&transfers, &records.withdrawals));
         }
-        for id in booked.into_keys() {
+        for id in booked.keys() {
             report.find(format!("order {id}"), "has bookings, but there is no such order");
         }
         for id in neighbours.strangers() {
+            let transfers = booked.remove(&id).unwrap_or_default();
+            in_transit.add(&transit::under_way(&transfers, &neighbours.take(id).withdrawals));
             report.find(
                 format!("order {id}"),
                 "is known to the other services, but there is no such order",
@@ -92,6 +96,7 @@ fn judge(order: &Order, booked: &[PostedTransfer], records: &Records) -> Verdict
     }
     problems.extend(hold_problem(order, booked));
     problems.extend(legs::misplaced(booked, saga.terms.side, &user));
+    problems.extend(transit::problems(booked, &records.withdrawals));
     let in_books = legs::traded(booked, &saga.terms).unwrap_or_else(|problem| {
         problems.push(problem);
         None

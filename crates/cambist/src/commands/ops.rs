@@ -8,6 +8,7 @@ mod client;
 mod letters;
 mod sagas;
 mod table;
+mod transfers;
 mod users;
 
 use std::process::ExitCode;
@@ -35,8 +36,12 @@ pub(super) fn run(settings: &Settings, arguments: &ArgMatches) -> anyhow::Result
         match verb {
             "sagas" => sagas::list(&client, given).await,
             "saga" => sagas::show(&client, given).await,
+            "retry" if transfers::are_meant(given) => transfers::retry(&client, given).await,
             "retry" => sagas::retry(&client, given).await,
+            "resolve" if transfers::are_meant(given) => transfers::resolve(&client, given).await,
             "resolve" => sagas::resolve(&client, given).await,
+            "transfers" => transfers::list(&client, given).await,
+            "transfer" => transfers::show(&client, given).await,
             "freeze" => users::freeze(&client, given).await,
             "unfreeze" => users::unfreeze(&client, given).await,
             "frozen" => users::frozen(&client, given).await,

@@ -1,6 +1,7 @@
 //! Operators, on the whole system: what is stuck gets to its end by their word, and the books stay in order.
 
 mod program;
+mod transfers;
 
 use bc_gateway::chain::simulated::Manner;
 use contracts::Asset;

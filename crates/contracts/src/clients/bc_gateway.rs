@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientError, Submission};
+use crate::messages::Step;
 use crate::operators::{ChainRuling, Instruction, Retried, RulingOutcome, StepView};
 use crate::{Amount, OrderId, UserId};
 
@@ -32,15 +33,15 @@ pub trait BcGateway: Send + Sync {
     /// (order id, step); a finished command publishes its result again.
     async fn submit(&self, commands: Vec<WithdrawCommand>) -> Result<Vec<Submission>, ClientError>;
 
-    /// Records what an operator established about an order's withdrawal. The step goes on from it as if the chain had
-    /// answered so. What is signed counts as never confirmed only when the chain itself shows that its nonce went to
-    /// another transfer. Idempotent by verdict.
+    /// Records what an operator established about a withdrawal, or about its way back. The step goes on from it as if the
+    /// chain had answered so. What is signed counts as never confirmed only when the chain itself shows that its nonce went
+    /// to another transfer; what a customer paid for it is given back before it ends. Idempotent by verdict.
     async fn rule(&self, ruling: ChainRuling) -> Result<RulingOutcome, ClientError>;
 
-    /// Tries an order's withdrawal again at once, because an operator wants so: a dead command is opened again. Harmless
+    /// Tries this step of an order again at once, because an operator wants so: a dead command is opened again. Harmless
     /// when nothing is wrong.
-    async fn retry(&self, order: OrderId, instruction: Instruction) -> Result<Retried, ClientError>;
+    async fn retry(&self, order: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError>;
 
-    /// The withdrawal as it stands; `None` when it was never asked for.
-    async fn view(&self, order: OrderId) -> Result<Option<StepView>, ClientError>;
+    /// This step of an order as it stands; `None` when it was never asked for.
+    async fn view(&self, order: OrderId, step: Step) -> Result<Option<StepView>, ClientError>;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use contracts::messages::Step;
 use contracts::money::DecimalText;
 use contracts::operators::{
     Act, ChainRuling, ChainVerdict, Instruction, ReportedFill, Retried, StepView, VenueRuling, VenueVerdict,
@@ -208,6 +209,7 @@ fn ruling(order_id: OrderId, terms: &Terms, body: ResolveBody, instruction: &Ins
     let chain = |verdict| {
         Ruling::Chain(ChainRuling {
             order_id,
+            step: Step::Withdraw,
             verdict,
             instruction: instruction.clone(),
         })

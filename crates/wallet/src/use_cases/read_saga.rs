@@ -20,7 +20,7 @@ pub(crate) async fn read_saga(
     };
     let ports = &wallet.ports;
     let view = match step_elsewhere(record.order.saga.state) {
-        Some(Step::Withdraw) => ports.bc_gateway.view(id).await,
+        Some(step @ Step::Withdraw) => ports.bc_gateway.view(id, step).await,
         Some(step) => ports.exchanger.view(id, step).await,
         None => Ok(None),
     };

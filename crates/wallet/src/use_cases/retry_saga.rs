@@ -25,7 +25,7 @@ pub(crate) async fn retry_saga(
         return Ok(None);
     };
     let retried = match step_elsewhere(order.saga.state) {
-        Some(Step::Withdraw) => Some(ports.bc_gateway.retry(id, instruction).await?),
+        Some(step @ Step::Withdraw) => Some(ports.bc_gateway.retry(id, step, instruction).await?),
         Some(step) => Some(ports.exchanger.retry(id, step, instruction).await?),
         None => None,
     };

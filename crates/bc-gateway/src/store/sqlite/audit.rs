@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contracts::clients::WithdrawCommand;
-use contracts::messages::{Step, StepResult};
+use contracts::messages::StepResult;
 use contracts::{Amount, Asset, OrderId, UserId};
 use rusqlite::{Connection, Row, params};
 use storage::commands::State;
@@ -15,23 +15,15 @@ use crate::domain::progress::beyond_recall;
 /// A withdrawal, or its way back, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithdrawalFact {
-    /// The order.
-    pub order_id: OrderId,
-    /// [`Step::Withdraw`] or [`Step::WithdrawBack`].
-    pub step: Step,
+    /// What moves, for which step of which order.
+    pub movement: Movement,
     /// Where the command stands.
     pub state: State,
     /// Its result, once it has one.
     pub result: Option<StepResult>,
-    /// Whether it may have booked something: it is signed, or about to be. Once signed it can fail only by an operator's
+    /// Whether it may have booked something: it is signed, or may be paid. Once signed it can fail only by an operator's
     /// word, when the chain shows that its nonce went to another transfer.
     pub begun: bool,
-    /// Whose coins move.
-    pub from: UserId,
-    /// Who gets them.
-    pub to: UserId,
-    /// How many.
-    pub amount: Amount,
 }
 
 /// The withdrawals of the orders `first` to `last`, both included, ascending by order and step. The caller bounds the
@@ -46,7 +38,7 @@ pub fn withdrawals_of_orders(
 ) -> rusqlite::Result<Vec<WithdrawalFact>> {
     connection
         .prepare_cached(
-            "SELECT order_id, step, state, result, progress, content FROM bc_gateway_commands
+            "SELECT state, result, progress, content FROM bc_gateway_commands
              WHERE order_id BETWEEN ? AND ? ORDER BY order_id, step",
         )?
         .query_map(params![first.get(), last.get()], to_fact)?
@@ -54,21 +46,16 @@ pub fn withdrawals_of_orders(
 }
 
 fn to_fact(row: &Row<'_>) -> rusqlite::Result<WithdrawalFact> {
-    let command: WithdrawCommand = serde_json::from_str(&row.get::<_, String>(5)?).map_err(|error| bad(5, error))?;
-    let movement = Movement::of(&command);
+    let command: WithdrawCommand = serde_json::from_str(&row.get::<_, String>(3)?).map_err(|error| bad(3, error))?;
     let result = row
-        .get::<_, Option<String>>(3)?
-        .map(|text| serde_json::from_str(&text).map_err(|error| bad(3, error)))
+        .get::<_, Option<String>>(1)?
+        .map(|text| serde_json::from_str(&text).map_err(|error| bad(1, error)))
         .transpose()?;
     Ok(WithdrawalFact {
-        order_id: OrderId::try_new(row.get(0)?).map_err(|error| bad(0, error))?,
-        step: row.get::<_, String>(1)?.parse().map_err(|error| bad(1, error))?,
-        state: State::from_name(&row.get::<_, String>(2)?).ok_or_else(|| bad(2, "not a state of a command"))?,
+        movement: Movement::of(&command),
+        state: State::from_name(&row.get::<_, String>(0)?).ok_or_else(|| bad(0, "not a state of a command"))?,
         result,
-        begun: beyond_recall(&row.get::<_, String>(4)?),
-        from: movement.from,
-        to: movement.to,
-        amount: movement.amount,
+        begun: beyond_recall(&row.get::<_, String>(2)?),
     })
 }
 

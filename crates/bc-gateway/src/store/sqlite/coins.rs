@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 
 use contracts::{Amount, Asset, UserId};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use storage::commands::CommandKey;
 use storage::sqlite::{AmountBlob, micros};
 
 use super::statements::{amount, bad, nonce_column, user_from};
 use super::to_transfer;
-use crate::ports::{CountedCoins, Funds, SignedCommand, StoredTransfer};
+use crate::ports::{CoinReservation, CountedCoins, Funds, SignedCommand, StoredTransfer};
 
 /// The most transfers of one address that one count takes in; the rest is for the next.
 const MAX_TRANSFERS: i64 = 1_000;
@@ -30,6 +31,12 @@ const NEW_TRANSFERS: &str = "
     FROM bc_gateway_transfers t JOIN bc_gateway_commands c USING (order_id, step)
     WHERE t.counted = 0 AND t.from_user = ?1 AND t.from_user <> 1 AND (c.state = 'done' OR c.state = 'failed')
     LIMIT ?2";
+
+/// A command that has ended signs nothing more.
+const RELEASE_ENDED: &str = "
+    UPDATE bc_gateway_reservations SET released = 1 WHERE released = 0 AND from_user = ?1 AND EXISTS
+    (SELECT 1 FROM bc_gateway_commands c WHERE c.order_id = bc_gateway_reservations.order_id
+     AND c.step = bc_gateway_reservations.step AND (c.state = 'done' OR c.state = 'failed'))";
 
 /// Puts a customer's address in the line of those to be looked at.
 pub(super) fn mark(tx: &Connection, now: Timestamp, user: UserId, asset: Asset) -> rusqlite::Result<()> {
@@ -67,7 +74,7 @@ pub(super) fn add(tx: &Connection, user: UserId, change: Amount) -> rusqlite::Re
     Ok(())
 }
 
-/// Takes in the transfers of an address that ended since the last count.
+/// Takes in the transfers of an address that ended since the last count, and releases what ended without one.
 pub(super) fn take_in(tx: &Connection, user: UserId) -> rusqlite::Result<()> {
     let fresh: Vec<(StoredTransfer, bool)> = tx
         .prepare_cached(NEW_TRANSFERS)?
@@ -89,38 +96,93 @@ pub(super) fn take_in(tx: &Connection, user: UserId) -> rusqlite::Result<()> {
             transfer.amount.checked_neg().map_err(|error| bad(5, error))?,
         )?;
     }
+    tx.prepare_cached(RELEASE_ENDED)?.execute([user.get()])?;
     Ok(())
 }
 
-/// Whether nothing of an address is under way or waits to be counted.
+/// Keeps coins for a command; what it needs is there.
+pub(super) fn reserve(tx: &Connection, now: Timestamp, reservation: &CoinReservation) -> rusqlite::Result<()> {
+    let CoinReservation { key, from, amount, .. } = reservation;
+    tx.prepare_cached(
+        "INSERT INTO bc_gateway_reservations (order_id, step, from_user, asset, amount, reserved_at)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        key.order_id.get(),
+        key.step.as_str(),
+        from.get(),
+        amount.asset().code(),
+        AmountBlob(amount.units()),
+        micros(now)
+    ])?;
+    Ok(())
+}
+
+/// Coins were reserved for this command.
+pub(super) fn was_reserved(connection: &Connection, key: CommandKey) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM bc_gateway_reservations WHERE order_id = ? AND step = ?)")?
+        .query_row(params![key.order_id.get(), key.step.as_str()], |row| row.get(0))
+}
+
+/// The coins are signed away: the transfer is their claim from now on.
+pub(super) fn release(tx: &Connection, key: CommandKey) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE bc_gateway_reservations SET released = 1 WHERE order_id = ? AND step = ?")?
+        .execute(params![key.order_id.get(), key.step.as_str()])?;
+    Ok(())
+}
+
+/// Whether nothing of an address is under way, reserved, or waits to be counted.
 pub(super) fn are_settled(connection: &Connection, user: UserId) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT NOT EXISTS (SELECT 1 FROM bc_gateway_transfers WHERE counted = 0 AND to_user = ?1 AND to_user <> 1)
              AND NOT EXISTS (SELECT 1 FROM bc_gateway_transfers WHERE counted = 0 AND from_user = ?1 AND from_user <> 1)
+             AND NOT EXISTS (SELECT 1 FROM bc_gateway_reservations WHERE released = 0 AND from_user = ?1)
              AND NOT EXISTS (SELECT 1 FROM bc_gateway_sweeps WHERE user_id = ?1 AND state = 'signed')",
         )?
         .query_row([user.get()], |row| row.get(0))
 }
 
-/// Whether `wanted` coins are at a customer's address that nothing signed has a claim on.
-pub(super) fn suffice(tx: &Connection, user: UserId, wanted: Amount) -> rusqlite::Result<bool> {
+/// Whether `wanted` coins are at a customer's address that nothing has a claim on: nothing signed, and no reservation but
+/// that of `key`, which wants them.
+pub(super) fn suffice(tx: &Connection, user: UserId, wanted: Amount, key: CommandKey) -> rusqlite::Result<bool> {
     take_in(tx, user)?;
-    let mut free = of(tx, user, wanted.asset())?;
-    for claims in [
+    let (user_id, asset) = (user.get(), wanted.asset().code());
+    let free = less(
+        tx,
+        of(tx, user, wanted.asset())?,
         "SELECT asset, amount FROM bc_gateway_transfers
          WHERE counted = 0 AND from_user = ?1 AND from_user <> 1 AND asset = ?2",
+        params![user_id, asset],
+    )?;
+    let free = less(
+        tx,
+        free,
         "SELECT asset, amount FROM bc_gateway_sweeps WHERE state = 'signed' AND user_id = ?1 AND asset = ?2",
-    ] {
-        let mut statement = tx.prepare_cached(claims)?;
-        let mut rows = statement.query(params![user.get(), wanted.asset().code()])?;
-        while let Some(row) = rows.next()? {
-            free = free.checked_sub(amount(row, 0, 1)?).map_err(|error| bad(1, error))?;
-        }
-    }
+        params![user_id, asset],
+    )?;
+    let free = less(
+        tx,
+        free,
+        "SELECT asset, amount FROM bc_gateway_reservations
+         WHERE released = 0 AND from_user = ?1 AND asset = ?2 AND NOT (order_id = ?3 AND step = ?4)",
+        params![user_id, asset, key.order_id.get(), key.step.as_str()],
+    )?;
     free.compare(wanted)
         .map(std::cmp::Ordering::is_ge)
         .map_err(|error| bad(1, error))
+}
+
+/// `coins` less the amounts that a query finds.
+fn less(tx: &Connection, coins: Amount, claims: &str, of: impl Params) -> rusqlite::Result<Amount> {
+    let mut statement = tx.prepare_cached(claims)?;
+    let mut rows = statement.query(of)?;
+    let mut left = coins;
+    while let Some(row) = rows.next()? {
+        left = left.checked_sub(amount(row, 0, 1)?).map_err(|error| bad(1, error))?;
+    }
+    Ok(left)
 }
 
 /// The hot wallet's coins that nothing signed has a claim on, by asset, for the length of a transaction.
@@ -146,16 +208,15 @@ impl Purse {
                 }
             }
         }
-        let mut signed = tx.prepare_cached(
-            "SELECT asset, amount FROM bc_gateway_transfers WHERE from_user = ? AND nonce >= ? AND asset = ?",
-        )?;
         let mut purse = BTreeMap::new();
         for (asset, funds) in newest {
-            let mut free = funds.coins;
-            let mut rows = signed.query(params![from.get(), nonce_column(funds.nonce)?, asset.code()])?;
-            while let Some(row) = rows.next()? {
-                free = free.checked_sub(amount(row, 0, 1)?).map_err(|error| bad(1, error))?;
-            }
+            let signed = params![from.get(), nonce_column(funds.nonce)?, asset.code()];
+            let free = less(
+                tx,
+                funds.coins,
+                "SELECT asset, amount FROM bc_gateway_transfers WHERE from_user = ? AND nonce >= ? AND asset = ?",
+                signed,
+            )?;
             purse.insert(asset, free);
         }
         Ok(Self(purse))

@@ -1,12 +1,15 @@
-//! Addresses and nonces inside a transaction, and how this service's values lie in columns.
+//! Addresses and nonces inside a transaction, what is not at its end, and how this service's values lie in columns.
 
+use contracts::clients::WithdrawCommand;
 use contracts::{Amount, Asset, UserId};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use storage::sqlite::{AmountBlob, bad_column, micros};
+use storage::commands::State;
+use storage::sqlite::{AmountBlob, bad_column, from_micros, micros};
 
-use crate::ports::{Address, Party};
+use crate::domain::movement::Movement;
+use crate::ports::{Address, Party, Unfinished};
 
 /// The address that was assigned to `user`.
 pub(super) fn address(connection: &Connection, chain: &str, user: UserId) -> rusqlite::Result<Option<Address>> {
@@ -46,6 +49,35 @@ pub(super) fn confirmed_nonce(connection: &Connection, user: UserId) -> rusqlite
         )?
         .query_row([user.get()], |row| nonce_from(row, 0))
         .optional()
+}
+
+/// The commands that are not at their end, by two indexes: those that are would be looked at otherwise.
+pub(super) fn unfinished(connection: &Connection, after: i64, limit: i64) -> rusqlite::Result<Vec<Unfinished>> {
+    connection
+        .prepare_cached(
+            "SELECT rowid, content, state, tries, last_reason, answer_missing_since, created_at
+             FROM bc_gateway_commands WHERE rowid IN
+             (SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_due WHERE state = 'open'
+              UNION ALL
+              SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_dead WHERE state = 'dead')
+             AND rowid > ? ORDER BY rowid LIMIT ?",
+        )?
+        .query_map([after, limit], to_unfinished)?
+        .collect()
+}
+
+fn to_unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
+    let command: WithdrawCommand = serde_json::from_str(&row.get::<_, String>(1)?).map_err(|error| bad(1, error))?;
+    let since: Option<i64> = row.get(5)?;
+    Ok(Unfinished {
+        number: row.get(0)?,
+        movement: Movement::of(&command),
+        state: State::from_name(&row.get::<_, String>(2)?).ok_or_else(|| bad(2, "not a state of a command"))?,
+        tries: row.get(3)?,
+        last_reason: row.get(4)?,
+        answer_missing_since: since.map(|since| from_micros(5, since)).transpose()?,
+        created_at: from_micros(6, row.get(6)?)?,
+    })
 }
 
 /// Moves an address's nonce on.

@@ -1,76 +1,137 @@
-//! Transfers that a customer pays: booked first, signed then.
+//! Transfers that a customer pays: paid first, signed then.
 //!
 //! What is signed uses up a nonce of its address and must be sent some day, so it must be paid for by then. What it keeps
-//! true: before the ledger is asked it is on disk that it may have booked; what is refused after that ends only once the
-//! booking is undone, or can never be made.
+//! true: before the ledger is asked it is on disk that the customer may have paid, and their coins are reserved; what is
+//! given up after that ends only once the payment is given back, or can never be made.
 
+use contracts::UserId;
+use contracts::clients::WalletBalances;
 use contracts::ledger::{PostingOutcome, Refusal};
 use storage::commands::{Claimed, Fencing};
 
 use super::{End, Transfer, in_other_hands, refuses};
-use crate::domain::movement::Movement;
+use crate::domain::movement::{Movement, Passage};
 use crate::domain::progress::Progress;
-use crate::domain::transfer::{SignedTransfer, TransferDraft};
-use crate::ports::Funds;
+use crate::domain::transfer::SignedTransfer;
+use crate::ports::{CoinReservation, Funds, Reservation};
 
 impl Transfer {
-    /// Has a customer pay, and signs what they paid for. Whoever refuses it from here on, nothing is signed, and the
-    /// booking is undone. `funds` are what the chain answered under this claim.
-    pub(super) async fn book_and_sign(
+    /// The movement as it was begun. Earlier programs had a customer pay the receiver directly, and reserved nothing.
+    pub(super) async fn as_begun(
         &self,
-        claimed: &Claimed,
         movement: Movement,
-        draft: TransferDraft,
-        funds: Option<Funds>,
-    ) -> Result<SignedTransfer, End> {
-        let refused = match self.pay_and_sign(claimed, movement, draft, funds).await {
-            Err(End::Refused(reason)) => reason,
-            signed => return signed,
-        };
-        let given_up = Progress::Undoing {
-            reason: refused.clone(),
-        };
-        self.store(claimed, &given_up).await?;
-        Err(self.undo(&movement, refused).await)
-    }
-
-    async fn pay_and_sign(
-        &self,
+        progress: &Progress,
         claimed: &Claimed,
-        movement: Movement,
-        draft: TransferDraft,
-        funds: Option<Funds>,
-    ) -> Result<SignedTransfer, End> {
-        self.lease(claimed)?;
-        match self.post(movement.posting()).await? {
-            PostingOutcome::Posted { .. } => {}
-            PostingOutcome::Refused {
-                refusal: refusal @ Refusal::InsufficientFunds { .. },
-            } => return Err(End::Refused(refusal.to_string())),
-            PostingOutcome::Refused { refusal } => return Err(refuses(&movement, &refusal)),
+    ) -> Result<Movement, End> {
+        if !movement.is_prepaid() || *progress == Progress::Unsigned {
+            return Ok(movement);
         }
-        let funds = match funds {
-            Some(funds) => funds,
-            None => self.can_send(claimed, &draft).await?,
-        };
-        self.sign(claimed, movement, draft, funds).await
+        let reserved = self
+            .store
+            .was_reserved(claimed.key)
+            .await
+            .map_err(|error| End::wait(error.to_string()))?;
+        let passage = if reserved { Passage::InTransit } else { Passage::Direct };
+        Ok(Movement { passage, ..movement })
     }
 
-    /// Sees to it that what was given up is not booked and never will be, and ends it. A booking may still be on its way
+    /// A customer's balance must pay before their coins are signed away (the payment decides; this refuses without one),
+    /// and what is sent must be bookable when it arrives: a wallet that is there stays there.
+    pub(super) async fn check_wallets(&self, movement: &Movement) -> Result<(), End> {
+        let payer = self.wallet(movement.from).await?;
+        let asset = movement.amount.asset();
+        let owned = payer
+            .into_iter()
+            .flat_map(|wallet| wallet.balances)
+            .find(|owned| owned.asset() == asset);
+        if owned.is_none_or(|owned| owned.units() < movement.amount.units()) {
+            let reason = format!("the balance of user {} does not cover it", movement.from);
+            return Err(End::Refused(reason));
+        }
+        if movement.to != UserId::HOT_WALLET && self.wallet(movement.to).await?.is_none() {
+            return Err(End::Refused(format!("user {} has no wallet", movement.to)));
+        }
+        Ok(())
+    }
+
+    async fn wallet(&self, user: UserId) -> Result<Option<WalletBalances>, End> {
+        let wallet = self.balance.wallet(user).await;
+        wallet.map_err(|error| End::wait(error.to_string()))
+    }
+
+    /// Stores that the ledger is about to be asked, and keeps the payer's coins from sweeps and from others.
+    pub(super) async fn reserve(&self, claimed: &Claimed, movement: &Movement) -> Result<(), End> {
+        let reservation = CoinReservation {
+            key: claimed.key,
+            epoch: claimed.epoch,
+            from: movement.from,
+            amount: movement.amount,
+        };
+        match self.store.reserve(self.clock.now(), reservation).await {
+            Ok(Reservation::Reserved) => Ok(()),
+            Ok(Reservation::CoinsMissing) => Err(End::coins_missing()),
+            Ok(Reservation::Fenced) => Err(in_other_hands()),
+            Err(error) => Err(End::wait(error.to_string())),
+        }
+    }
+
+    /// Has a customer pay, and signs what they paid for. Whoever refuses it from here on, nothing is signed, and the
+    /// payment is given back. `funds` are what the chain answered under this claim.
+    pub(super) async fn pay_and_sign(
+        &self,
+        claimed: &Claimed,
+        movement: Movement,
+        funds: Option<Funds>,
+    ) -> Result<SignedTransfer, End> {
+        let signed = async {
+            self.pay(claimed, &movement).await?;
+            let draft = self.desk.draft(&movement);
+            let funds = match funds {
+                Some(funds) => funds,
+                None => self.can_send(claimed, &draft).await?,
+            };
+            self.sign(claimed, movement, draft, funds).await
+        };
+        match signed.await {
+            Err(End::Refused(reason)) => {
+                let given_up = Progress::Undoing {
+                    reason: reason.clone(),
+                    signed: None,
+                };
+                self.store_progress(claimed, &given_up).await?;
+                Err(self.undo(&movement, reason).await)
+            }
+            signed => signed,
+        }
+    }
+
+    async fn pay(&self, claimed: &Claimed, movement: &Movement) -> Result<(), End> {
+        self.lease(claimed)?;
+        match self.post(movement.payment()).await? {
+            PostingOutcome::Posted { .. } => Ok(()),
+            PostingOutcome::Refused {
+                refusal: refusal @ (Refusal::InsufficientFunds { .. } | Refusal::NoWallet { .. }),
+            } => Err(End::Refused(refusal.to_string())),
+            PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
+        }
+    }
+
+    /// Sees to it that what was given up is not paid and never will be, and ends it. A payment may still be on its way
     /// from a claim that is over: where there is none yet, it is made together with its opposite.
     pub(super) async fn undo(&self, movement: &Movement, reason: String) -> End {
         let undone = async {
             match self.post(movement.precluding()).await? {
                 PostingOutcome::Posted { .. } => Ok(()),
-                // Only one of the two is booked, which is the first; and only once that is certain it is undone.
+                // Wallets stay: whoever has none has never paid.
+                PostingOutcome::Refused {
+                    refusal: Refusal::NoWallet { .. },
+                } => Ok(()),
+                // Only one of the two is booked, which is the payment; and only once that is certain it is given back.
                 PostingOutcome::Refused {
                     refusal: Refusal::Invalid { .. },
                 } => {
-                    self.book(movement).await?;
-                    match self.post(movement.undoing()).await? {
-                        PostingOutcome::Posted { .. } => Ok(()),
-                        PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
-                    }
+                    self.book(movement, movement.payment()).await?;
+                    self.book(movement, movement.undoing()).await
                 }
                 PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
             }
@@ -82,7 +143,7 @@ impl Transfer {
     }
 
     /// Stores how far the command is, under its claim.
-    pub(super) async fn store(&self, claimed: &Claimed, progress: &Progress) -> Result<(), End> {
+    async fn store_progress(&self, claimed: &Claimed, progress: &Progress) -> Result<(), End> {
         let stored = self
             .commands
             .checkpoint(self.clock.now(), claimed.key, claimed.epoch, progress.to_json());

@@ -66,6 +66,7 @@ const NOTHING: &str = "nothing";
 const HELD: &str = "user:2 -30 USD, hot_wallet +30 USD";
 const BOUGHT: &str = "user:2 -26 USD, hot_wallet +2.5 BTC";
 const WITHDRAWN: &str = "user:2 +2.5 BTC, user:2 -26 USD";
+const SENT_BACK: &str = "user:2 -26 USD";
 const UNDONE: &str = "user:2 -26 USD, hot_wallet +26 USD";
 const SOLD: &str = "user:2 -1 BTC, user:2 +9 USD";
 
@@ -159,7 +160,10 @@ fn a_completed_buy_that_an_operator_takes_back_lies_in_the_hot_wallet_again() {
             reversed,
             ..Evidence::default()
         };
-        assert_eq!(told(&buy, &with(Booked::Perhaps, Booked::No)), [WITHDRAWN, BOUGHT]);
+        assert_eq!(
+            told(&buy, &with(Booked::Perhaps, Booked::No)),
+            [WITHDRAWN, SENT_BACK, BOUGHT]
+        );
         assert_eq!(told(&buy, &with(Booked::Yes, Booked::No)), [BOUGHT]);
         assert_eq!(told(&buy, &with(Booked::Yes, Booked::Yes)), [UNDONE]);
         // Nobody may trade back what is still the user's.

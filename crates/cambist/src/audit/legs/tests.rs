@@ -142,8 +142,18 @@ fn a_leg_goes_between_the_accounts_it_is_for() {
     }
     let back = posted(Leg::WithdrawBack, ada(), Owner::HotWallet, btc("1"));
     assert!(misplaced(std::slice::from_ref(&back), Side::Buy, &ada()).is_empty());
-    let undone = posted(Leg::WithdrawUndone, Owner::HotWallet, ada(), btc("1"));
-    assert!(misplaced(&[undone], Side::Buy, &ada()).is_empty());
+    let transit = || Owner::ExternalChain;
+    for (leg, debit, credit) in [
+        (Leg::WithdrawUndone, Owner::HotWallet, ada()),
+        (Leg::WithdrawBackSent, ada(), transit()),
+        (Leg::WithdrawBack, transit(), Owner::HotWallet),
+        (Leg::WithdrawBackUndone, transit(), ada()),
+    ] {
+        let there = posted(leg, debit.clone(), credit.clone(), btc("1"));
+        assert!(misplaced(&[there], Side::Buy, &ada()).is_empty(), "{leg}");
+        let elsewhere = posted(leg, credit, debit, btc("1"));
+        assert_eq!(misplaced(&[elsewhere], Side::Buy, &ada()).len(), 1, "{leg}");
+    }
     assert_eq!(
         misplaced(&[back], Side::Sell, &ada()),
         ["has a leg withdraw_back from user:2 to hot_wallet"]

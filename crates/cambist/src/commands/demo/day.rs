@@ -130,7 +130,10 @@ fn told_by(leg: Leg) -> Option<&'static str> {
         | Leg::AdjustFiat
         | Leg::AdjustCrypto
         | Leg::WithdrawBack
-        | Leg::WithdrawUndone => None,
+        | Leg::WithdrawUndone
+        | Leg::WithdrawSent
+        | Leg::WithdrawBackSent
+        | Leg::WithdrawBackUndone => None,
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const ATTEMPT: &str = "attempt";
 pub(super) const FILL: &str = "fill";
 pub(super) const VENUE_REFERENCE: &str = "venue-reference";
 pub(super) const TRANSACTION: &str = "transaction";
+pub(super) const STEP: &str = "step";
 pub(super) const SERVICE: &str = "service";
 pub(super) const LETTER: &str = "letter";
 pub(super) const AMOUNT: &str = "amount";
@@ -56,6 +57,7 @@ pub fn command() -> Command {
                 .help("The internal listener [default: http:// and the setting internal_listen]"),
         )
         .subcommands(about_orders())
+        .subcommands(about_transfers())
         .subcommands(about_users())
         .subcommands(about_letters())
 }
@@ -98,9 +100,33 @@ fn about_orders() -> [Command; 4] {
                  Example\n  cambist ops retry 7 --reason \"the venue is back, says its status page\"",
             )
             .arg(order())
+            .arg(step())
             .arg(reason())
             .arg(json()),
         resolve(),
+    ]
+}
+
+fn about_transfers() -> [Command; 2] {
+    [
+        Command::new("transfers")
+            .about("List the transfers on the chain that are not at their end, oldest first")
+            .long_about(
+                "Lists the transfers on the chain that are not at their end, oldest first: those of orders, and withdrawals \
+                 that were taken back, which no order waits for.\n\n\
+                 Example\n  cambist ops transfers",
+            )
+            .args(paging())
+            .arg(json()),
+        Command::new("transfer")
+            .about("Show a step of one order on the chain, and what operators did to it")
+            .long_about(
+                "Shows one step of an order as bc_gateway has it, at its end or not, and what operators did to it.\n\n\
+                 Example: a withdrawal that is taken back\n  cambist ops transfer 7 --step withdraw-back",
+            )
+            .arg(order())
+            .arg(step().default_value("withdraw"))
+            .arg(json()),
     ]
 }
 
@@ -118,9 +144,11 @@ fn resolve() -> Command {
              cambist ops resolve 7 not-executed --attempt cambist-5eed0001-7-exchange-1 \\\n      \
              --evidence \"mail from the venue, ticket 311\"\n  \
              cambist ops resolve 7 confirmed --transaction 5f0c… --evidence \"block 8812 in two explorers\"\n  \
-             cambist ops resolve 7 never-confirms --evidence \"nonce used by the refill of 22 Nov\"",
+             cambist ops resolve 7 never-confirms --evidence \"nonce used by the refill of 22 Nov\"\n  \
+             cambist ops resolve 7 never-confirms --step withdraw-back --evidence \"nonce used by ticket 88\"",
         )
         .arg(order())
+        .arg(step())
         .arg(
             Arg::new(OUTCOME)
                 .required(true)
@@ -269,6 +297,14 @@ fn order() -> Arg {
         .value_name("ORDER")
         .value_parser(value_parser!(OrderId))
         .help("The order's number")
+}
+
+fn step() -> Arg {
+    Arg::new(STEP)
+        .long(STEP)
+        .value_name("STEP")
+        .value_parser(["withdraw", "withdraw-back"])
+        .help("A step on the chain by its name, instead of the one that the order is at")
 }
 
 fn user() -> Arg {

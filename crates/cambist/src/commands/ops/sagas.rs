@@ -131,7 +131,8 @@ pub(super) async fn show(client: &Client, given: &ArgMatches) -> anyhow::Result<
     Ok(Told { text: out, json })
 }
 
-fn step(step: &Value, now: jiff::Timestamp) -> String {
+/// A step, as the service that does it has it.
+pub(super) fn step(step: &Value, now: jiff::Timestamp) -> String {
     let mut out = format!("\nstep {} is {}", text(&step["step"]), text(&step["state"]));
     if !step["attempt"].is_null() {
         out += &format!(", attempt {}", text(&step["attempt"]));
@@ -208,6 +209,18 @@ pub(super) async fn retry(client: &Client, given: &ArgMatches) -> anyhow::Result
 /// `cambist ops resolve`
 pub(super) async fn resolve(client: &Client, given: &ArgMatches) -> anyhow::Result<Told> {
     let order = order(given)?;
+    let path = format!("/wallet/sagas/{order}/resolve");
+    let answer = client.post(&path, &Value::Object(resolution(given)?)).await?;
+    let before = if answer.replayed { " (it was before)" } else { "" };
+    let text = format!("recorded{before}; order {order} goes on from it by itself. See how: cambist ops saga {order}");
+    Ok(Told {
+        text,
+        json: answer.body,
+    })
+}
+
+/// What is said of an attempt, as it is asked for by HTTP.
+pub(super) fn resolution(given: &ArgMatches) -> anyhow::Result<Map<String, Value>> {
     let outcome = given.get_one::<String>(OUTCOME).context("an outcome is required")?;
     let mut body = Map::new();
     body.insert("outcome".to_owned(), outcome.replace('-', "_").into());
@@ -225,14 +238,7 @@ pub(super) async fn resolve(client: &Client, given: &ArgMatches) -> anyhow::Resu
         let fills: anyhow::Result<Vec<Value>> = fills.map(|text| fill(text)).collect();
         body.insert("fills".to_owned(), fills?.into());
     }
-    let path = format!("/wallet/sagas/{order}/resolve");
-    let answer = client.post(&path, &Value::Object(body)).await?;
-    let before = if answer.replayed { " (it was before)" } else { "" };
-    let text = format!("recorded{before}; order {order} goes on from it by itself. See how: cambist ops saga {order}");
-    Ok(Told {
-        text,
-        json: answer.body,
-    })
+    Ok(body)
 }
 
 /// `3@10+0.05`: a quantity, its price and, if there is one, the fee.
@@ -244,6 +250,6 @@ fn fill(text: &str) -> anyhow::Result<Value> {
     Ok(json!({"quantity": quantity, "price": price, "fee": fee}))
 }
 
-fn order(given: &ArgMatches) -> anyhow::Result<OrderId> {
+pub(super) fn order(given: &ArgMatches) -> anyhow::Result<OrderId> {
     given.get_one::<OrderId>(ORDER).copied().context("an order is required")
 }

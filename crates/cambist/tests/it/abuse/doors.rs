@@ -63,9 +63,14 @@ const INTERNAL: &str = "
     POST   /exchanger/dead_letters/{letter_id}/replay   401 401 403  403      403        403         403           403     422
     POST   /bc_gateway/withdraw                   401   401    403   403      403        403         403           422     422
     POST   /bc_gateway/withdraw/{user_id}         401   401    403   403      403        403         403           422     422
+    POST   /bc_gateway/commands                   401   401    403   403      403        403         403           422     403
     POST   /bc_gateway/rulings                    401   401    403   403      403        403         403           422     403
     POST   /bc_gateway/retries                    401   401    403   403      403        403         403           422     403
-    GET    /bc_gateway/steps/{order_id}           401   401    403   403      403        403         403           404     403
+    GET    /bc_gateway/steps/{order_id}           401   401    403   403      403        403         403           query   403
+    GET    /bc_gateway/transfers                  401   401    403   403      403        403         403           403     200
+    GET    /bc_gateway/transfers/{order_id}       401   401    403   403      403        403         403           403     query
+    POST   /bc_gateway/transfers/{order_id}/retry 401   401    403   403      403        403         403           403     422
+    POST   /bc_gateway/transfers/{order_id}/resolve     401 401 403  403      403        403         403           403     422
     GET    /bc_gateway/dead_letters               401   401    403   403      403        403         403           403     200
     POST   /bc_gateway/dead_letters/{letter_id}/replay  401 401 403  403      403        403         403           403     422
     POST   /notification/send                     401   401    403   403      403        403         403           422     422

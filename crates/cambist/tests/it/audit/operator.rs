@@ -44,9 +44,13 @@ async fn a_way_back_that_is_given_up_because_the_user_has_sold_is_no_finding() {
     let begun = r#"INSERT INTO bc_gateway_commands
         (order_id, step, content, progress, state, epoch, next_attempt_at, created_at, updated_at)
         SELECT order_id, 'withdraw_back', replace(content, '"compensate":false', '"compensate":true'),
-        '{"phase":"booking"}', 'open', 1, 0, 0, 0 FROM bc_gateway_commands WHERE order_id = 1"#;
+        '{"phase":"paying"}', 'open', 1, 0, 0, 0 FROM bc_gateway_commands WHERE order_id = 1"#;
+    let reserved = "INSERT INTO bc_gateway_reservations (order_id, step, from_user, asset, amount, reserved_at)
+        SELECT order_id, 'withdraw_back', to_user, asset, amount, 0 FROM bc_gateway_transfers WHERE order_id = 1";
     let database = Connection::open(stopped.database()).unwrap();
-    assert_eq!(database.execute(begun, ()).unwrap(), 1);
+    for statement in [begun, reserved] {
+        assert_eq!(database.execute(statement, ()).unwrap(), 1);
+    }
     drop(database);
     let system = stopped.start().await;
     let user = user.at(&system.api);

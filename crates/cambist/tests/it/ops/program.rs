@@ -56,6 +56,27 @@ async fn an_operator_looks_deposits_freezes_and_hears_what_to_do_when_it_fails()
     user.order_at_its_end(order).await;
     let order = order.to_string();
     assert_eq!(
+        told(&program, &running, &["transfers"]).await,
+        "every transfer is at its end\n"
+    );
+    assert!(
+        told(&program, &running, &["transfer", &order])
+            .await
+            .starts_with(&format!("order {order}\nstep withdraw is done, attempt "))
+    );
+    refused(
+        &program,
+        &running,
+        &["retry", &order, "--step", "withdraw-back", "--reason", "r"],
+        "never asked for this order",
+    )
+    .await;
+    let step = ["retry", &order, "--step", "withdraw", "--reason", "r"];
+    assert_eq!(
+        told(&program, &running, &step).await,
+        format!("withdraw of order {order} is tried again now, if it is not at its end\n")
+    );
+    assert_eq!(
         told(&program, &running, &["sagas"]).await,
         "no order is in such a state\n"
     );

@@ -407,14 +407,16 @@ impl BcGateway for Gateway {
         Ok(RulingOutcome::Recorded { replayed: false })
     }
 
-    async fn retry(&self, id: OrderId, _: Instruction) -> Result<Retried, ClientError> {
-        let known = self.commands.lock().unwrap().contains_key(&id);
+    async fn retry(&self, id: OrderId, step: Step, _: Instruction) -> Result<Retried, ClientError> {
+        let known = step == Step::Withdraw && self.commands.lock().unwrap().contains_key(&id);
         Ok(if known { Retried::Nudged } else { Retried::Unknown })
     }
 
-    async fn view(&self, id: OrderId) -> Result<Option<StepView>, ClientError> {
+    async fn view(&self, id: OrderId, step: Step) -> Result<Option<StepView>, ClientError> {
         let known = self.commands.lock().unwrap().get(&id).cloned();
-        Ok(known.map(|(_, result)| rulings::view(Step::Withdraw, result)))
+        Ok(known
+            .filter(|_| step == Step::Withdraw)
+            .map(|(_, result)| rulings::view(step, result)))
     }
 }
 

@@ -1,0 +1,99 @@
+//! The part of the suite about coins that are to be signed away: whoever reserves them first has them, and nobody counts them
+//! twice.
+
+use bc_gateway::domain::progress::Progress;
+use bc_gateway::ports::{CoinReservation, Commitment, NewSweep, Reservation};
+use contracts::UserId;
+use contracts::messages::{FailureCode, Step, StepResult};
+use storage::commands::{Claimed, Settlement, State};
+
+use super::{CHAIN, NOW, Suite, bytes, party};
+use crate::world::{btc, key, user};
+
+impl Suite {
+    async fn reserve(&self, claimed: &Claimed, units: i128) -> Reservation {
+        let reservation = CoinReservation {
+            key: claimed.key,
+            epoch: claimed.epoch,
+            from: user(3),
+            amount: btc(units),
+        };
+        self.store.reserve(NOW, reservation).await.unwrap()
+    }
+
+    async fn sign_away(&self, claimed: &Claimed, units: i128, nonce: u64) -> Commitment {
+        let item = Self::item(claimed, UserId::HOT_WALLET, btc(units), nonce);
+        self.commit(user(3), nonce, vec![item]).await.remove(0)
+    }
+
+    async fn can_sweep(&self, counted: i128, nonce: u64) -> bool {
+        let counts = self.store.count_coins(NOW, 100).await.unwrap();
+        let of_three = counts.into_iter().find(|counted| counted.user_id == user(3)).unwrap();
+        let sweep = NewSweep {
+            chain: CHAIN,
+            from: party(user(3)),
+            counted: btc(counted),
+            amount: btc(1),
+            transfer: bytes(nonce),
+        };
+        let begun = self.store.begin_sweep(NOW, sweep).await.unwrap().is_some();
+        assert_eq!(of_three.settled, begun);
+        begun
+    }
+
+    async fn progress(&self, claimed: &Claimed) -> Progress {
+        let record = self.commands.record(claimed.key).await.unwrap().unwrap();
+        Progress::from_json(&record.progress).unwrap()
+    }
+
+    /// So far user 3 has 17, and nothing is under way.
+    pub(super) async fn reserved_coins_are_nobody_elses_until_they_are_signed_away_or_given_up(&self) {
+        let before = self.store.unfinished(None, 10).await.unwrap();
+        let before = before.last().map(|step| step.number);
+        let (one, two) = (
+            self.claimed(key(13, Step::WithdrawBack)).await,
+            self.claimed(key(14, Step::WithdrawBack)).await,
+        );
+        assert!(!self.store.was_reserved(one.key).await.unwrap());
+        assert_eq!(self.reserve(&one, 10).await, Reservation::Reserved);
+        assert!(self.store.was_reserved(one.key).await.unwrap());
+        assert_eq!(self.progress(&one).await, Progress::Paying);
+        assert_eq!(self.reserve(&two, 8).await, Reservation::CoinsMissing);
+        let stale = Claimed {
+            epoch: two.epoch + 1,
+            ..two.clone()
+        };
+        assert_eq!(self.reserve(&stale, 7).await, Reservation::Fenced);
+        assert!(!self.store.was_reserved(two.key).await.unwrap());
+        assert_eq!(self.progress(&two).await, Progress::Unsigned);
+        assert_eq!(self.sign_away(&two, 8, 0).await, Commitment::CoinsMissing);
+        assert!(!self.can_sweep(17, 0).await);
+        // Whose they are can sign them away, and then they are gone once.
+        assert_eq!(self.sign_away(&one, 10, 0).await, Commitment::Written);
+        assert_eq!(self.reserve(&two, 7).await, Reservation::Reserved);
+        let unfinished = self.store.unfinished(before, 10).await.unwrap();
+        let steps: Vec<_> = unfinished
+            .iter()
+            .map(|step| (step.movement.order_id.get(), step.state))
+            .collect();
+        assert_eq!(steps, [(13, State::Open), (14, State::Open)]);
+        assert_eq!(
+            self.store.unfinished(Some(unfinished[0].number), 10).await.unwrap(),
+            unfinished[1..]
+        );
+        assert_eq!(self.store.unfinished(before, 1).await.unwrap(), unfinished[..1]);
+        self.done(&one).await;
+        assert!(!self.can_sweep(7, 1).await);
+        let result = StepResult::Failure {
+            code: FailureCode::WithdrawalRefused,
+            detail: String::new(),
+        };
+        let failed = Settlement::Finished { result, progress: None };
+        self.commands
+            .settle(NOW, vec![(two.key, two.epoch, failed)])
+            .await
+            .unwrap();
+        assert!(self.can_sweep(7, 1).await);
+        assert_eq!(self.store.unfinished(before, 10).await.unwrap(), []);
+    }
+}
