@@ -45,7 +45,7 @@ pub(crate) fn internal_routes(
         .with(routes!(withdraw))
         .with(routes!(withdraw_many))
         .allowed(tokens, CALLERS)
-        .merge(operators::routes().allowed(tokens, WALLET))
+        .merge(operators::routes().with(routes!(submit)).allowed(tokens, WALLET))
         .with_state(gateway)
         .merge(transfers::routes().allowed(tokens, OPERATORS).with_state(desk))
 }
@@ -166,6 +166,21 @@ async fn withdraw_many(
         let outcome = command.and_then(|_| outcome(submissions.next(), &format!("/{at}")));
         outcomes.push(Outcome::new(item.order_id, outcome.err()));
     }
+    Ok((StatusCode::ACCEPTED, Json(outcomes)).into_response())
+}
+
+/// Hand over commands, at most 100, as the port between services has them.
+#[utoipa::path(post, path = "/commands", operation_id = "submit", request_body = Vec<WithdrawCommand>,
+    responses((status = 202, description = "An outcome each, in their order.", body = Vec<Submission>)))]
+async fn submit(
+    State(gateway): State<Arc<dyn BcGateway>>,
+    body: JsonBody<Vec<WithdrawCommand>, BATCH_BODY_LIMIT>,
+) -> Result<Response, Problem> {
+    if body.value.len() > MAX_COMMANDS {
+        let detail = format!("an array has at most {MAX_COMMANDS} commands");
+        return Err(Problem::invalid("", detail));
+    }
+    let outcomes = gateway.submit(body.value).await?;
     Ok((StatusCode::ACCEPTED, Json(outcomes)).into_response())
 }
 

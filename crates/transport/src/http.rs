@@ -1,7 +1,7 @@
 //! The client ports over HTTP: what one service asks of another that runs in a process of its own.
 //!
 //! - [`Peer`]: the other service, with everything that is done once: connections, time-outs, retries, the circuit, the token
-//! - [`HttpAuth`], [`HttpBalance`], [`HttpExchanger`], [`HttpNotification`]: a port each
+//! - [`HttpAuth`], [`HttpBalance`], [`HttpExchanger`], [`HttpBcGateway`], [`HttpNotification`]: a port each
 //! - [`circuit`], [`retry`], [`failure`]: the decisions, pure; [`traceparent`]: the cause, passed on
 //!
 //! What it keeps true:
@@ -22,6 +22,7 @@
 mod auth;
 mod balance;
 mod batch;
+mod bc_gateway;
 pub mod circuit;
 mod exchanger;
 pub mod failure;
@@ -35,6 +36,7 @@ pub mod traceparent;
 
 pub use self::auth::HttpAuth;
 pub use self::balance::HttpBalance;
+pub use self::bc_gateway::HttpBcGateway;
 pub use self::exchanger::HttpExchanger;
 pub use self::metrics::PeerMetrics;
 pub use self::notification::HttpNotification;

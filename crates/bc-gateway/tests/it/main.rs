@@ -11,6 +11,7 @@ mod crash;
 mod fuse;
 mod ledger;
 mod nonces;
+mod port;
 mod property;
 mod rulings;
 mod service;

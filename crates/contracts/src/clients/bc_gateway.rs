@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{ClientError, Submission};
 use crate::messages::Step;
@@ -10,8 +11,10 @@ use crate::{Amount, OrderId, UserId};
 
 /// Send crypto from one wallet's address to another's, or take that back. Its step is
 /// [`crate::messages::Step::Withdraw`], or [`crate::messages::Step::WithdrawBack`] when `compensate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"order_id": 1, "source_user_id": 1, "acquirer_user_id": 2,
+    "amount": {"amount": "3", "asset": "BTC"}, "compensate": false})))]
 pub struct WithdrawCommand {
     /// The order.
     pub order_id: OrderId,
