@@ -1,4 +1,4 @@
-//! The pure decision against the model on paper: 10,000 walks of 50 steps, each time.
+//! The pure decision against the model on paper: 1,000 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -134,8 +134,16 @@ fn kind(verdict: &Verdict, posting: &Posting) -> &'static str {
     }
 }
 
+fn walks() -> u32 {
+    if std::env::var_os("CAMBIST_TEST_FULL").is_some() {
+        10_000
+    } else {
+        1_000
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: walks(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_decision_agrees_with_the_books_on_paper(steps in proptest::collection::vec(any::<u64>(), 50)) {
