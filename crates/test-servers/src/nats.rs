@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// operating system sees to when the process at its other end is gone, by SIGKILL as well.
 const KEEPER: &str = r#"
 trap : INT TERM HUP
+# Debian keeps it where only root looks.
+PATH=$PATH:/usr/sbin
 folder=$(mktemp -d "${TMPDIR:-/tmp}/cambist-nats-XXXXXX") || exit 1
 log=$folder/log
 port=-1

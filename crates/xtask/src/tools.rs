@@ -156,12 +156,12 @@ fn is_there(tool: &Tool, root: &Path) -> bool {
         .is_some_and(|program| tool.proof.is_empty() || quiet(Command::new(program).args(tool.proof)))
 }
 
-/// Where programs are looked for: `PATH`, then the project's Python environment, then where Debian keeps PostgreSQL. The
-/// stages get it as their `PATH`.
+/// Where programs are looked for: `PATH`, then the project's Python environment, then where Debian keeps servers. The stages
+/// get it as their `PATH`.
 pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
-        .chain([python::environment(root).join("bin")])
+        .chain([python::environment(root).join("bin"), PathBuf::from("/usr/sbin")])
         .chain(test_servers::postgres::programs())
         .collect()
 }
