@@ -150,10 +150,11 @@ fn is_anothers(table: &str, krate: &str) -> bool {
     let of = |service: &str| {
         let long = service.replace('-', "_");
         let short = service.replace('-', "");
+        // `wallet_orders` in SQLite, `wallet.orders` in PostgreSQL, of which the first word is the schema.
         [long, short].iter().any(|name| {
             table
                 .strip_prefix(name.as_str())
-                .is_some_and(|rest| rest.starts_with('_'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         })
     };
     SERVICES.iter().any(|service| *service != krate && of(service)) && !of(krate)
@@ -232,6 +233,9 @@ mod tests {
         assert_eq!(lines(own_tables, "crates/bc-gateway/src/store/sqlite.rs", gateway), []);
         let other = "fn f() { run(\"SELECT a FROM wallet_orders JOIN balance_accounts USING (id)\") }";
         assert_eq!(lines(own_tables, "crates/wallet/src/store/sqlite.rs", other), [1]);
+        let in_a_schema = "fn f() { run(\"SELECT a FROM balance.accounts\") }";
+        assert_eq!(lines(own_tables, "crates/wallet/src/store/postgres.rs", in_a_schema), [1]);
+        assert_eq!(lines(own_tables, "crates/balance/src/store/postgres.rs", in_a_schema), []);
         let migration = "-- x\nCREATE TABLE IF NOT EXISTS auth_users (id)";
         assert_eq!(
             lines(own_tables, "crates/wallet/migrations/sqlite/0001_a.sql", migration),
