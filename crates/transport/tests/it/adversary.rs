@@ -1,16 +1,47 @@
 //! The adversary keeps the promise of a transport, and does everything else that it may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use storage::commands::CommandStore as _;
 use tokio::time::{Instant, timeout};
 use transport::adversary::{Adversary, Malice};
+use transport::command_worker::accept;
 use transport::local::LocalTransport;
 use transport::queue::Transport;
 
-use crate::given::{entropy, soon};
-use crate::queues::{Kind, QUEUE, order_of, orders, received};
+use crate::given::{a_fresh_store, command, entropy, soon};
+use crate::handlers::{a_good_handler, start};
+use crate::queues::{Kind, QUEUE, on_both_transports, order_of, orders, received};
+
+on_both_transports! {
+    a_worker_before_an_adversary_begins_each_command_once,
+}
+
+async fn a_worker_before_an_adversary_begins_each_command_once(kind: Kind) {
+    let queues = kind.queues(100).await;
+    let malice = Malice {
+        late: Duration::from_millis(200),
+        ..Malice::default()
+    };
+    let transport = before(Arc::clone(&queues.transport), malice);
+    let (given, _rows) = a_fresh_store();
+    let (handler, mut begun) = a_good_handler();
+    let working = start(given.worker(handler, 8), transport.subscribe(QUEUE).await.unwrap());
+    let commands = (1..=60).map(command).collect();
+    accept(&given.commands, given.clock.as_ref(), None, commands)
+        .await
+        .unwrap();
+    transport.publish(QUEUE, orders(1, 60)).await.unwrap();
+    let mut once = BTreeSet::new();
+    while once.len() < 60 {
+        assert!(once.insert(begun.next().await.key), "begun twice");
+    }
+    soon(async { while given.commands.open_count().await != Ok(0) {} }).await;
+    working.end().await;
+    assert_eq!(begun.rest(), 0);
+}
 
 fn before(inner: Arc<dyn Transport>, malice: Malice) -> Adversary {
     Adversary::new(inner, entropy(), malice)
