@@ -95,6 +95,25 @@ pub async fn establish_hot_wallet(
         .context("the hot wallet cannot be funded")
 }
 
+/// Refuses settings that lead out of this process: with all services in it, they would be followed by nobody.
+///
+/// # Errors
+/// Says which.
+pub fn one_process(settings: &Settings) -> anyhow::Result<()> {
+    let leading = [
+        ("nats_url", settings.nats_url.is_some()),
+        ("auth_url", settings.auth_url.is_some()),
+        ("balance_url", settings.balance_url.is_some()),
+        ("exchanger_url", settings.exchanger_url.is_some()),
+        ("bc_gateway_url", settings.bc_gateway_url.is_some()),
+        ("notification_url", settings.notification_url.is_some()),
+    ];
+    match leading.into_iter().find(|(_, leads)| *leads) {
+        Some((name, _)) => bail!("{name} is for services that run apart; leave it empty for `up`"),
+        None => Ok(()),
+    }
+}
+
 /// What the system is made of besides its services.
 pub struct Parts {
     /// The settings.
@@ -164,9 +183,7 @@ impl System {
             clock,
             entropy,
         } = parts;
-        if settings.nats_url.is_some() {
-            bail!("nats_url is for services that run apart; leave it empty for `up`");
-        }
+        one_process(&settings)?;
         let queues = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
         let wiring = Wiring {
             tokens: Arc::new(internal_tokens),
@@ -185,8 +202,8 @@ impl System {
         books.push(wiring.database.clone());
         let auth = wiring.auth();
         let balance = wiring.balance();
-        let exchanger = wiring.exchanger(&balance, venue);
-        let bc_gateway = wiring.bc_gateway(&balance, chain, custody);
+        let exchanger = wiring.exchanger(balance.client(), venue);
+        let bc_gateway = wiring.bc_gateway(balance.client(), chain, custody);
         let notification = wiring.notification(mailer)?;
         let (wallet, wallet_rows, wallet_letters) = wiring.wallet(wiring::Neighbours {
             auth: auth.client(),

@@ -12,13 +12,14 @@ use service_kit::settings::{Deposits, Loaded, Secret, Settings};
 use service_kit::shutdown::Shutdown;
 
 use crate::secrets;
-use crate::system::{Listening, Outside, Parts, System, establish_hot_wallet, open_database};
+use crate::system::{Listening, Outside, Parts, System, establish_hot_wallet, one_process, open_database};
 
 /// The name under which the token that `up` makes appears in logs.
 const LOCAL_OPERATOR: &str = "local";
 
 pub(super) async fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let settings = loaded.settings.clone();
+    one_process(&settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let shutdown = Shutdown::new();

@@ -84,7 +84,7 @@ impl Wiring {
         })
     }
 
-    pub(super) fn exchanger(&self, balance: &balance::Service, venue: Arc<dyn Venue>) -> Wired<exchanger::Service> {
+    pub(super) fn exchanger(&self, balance: Arc<dyn Balance>, venue: Arc<dyn Venue>) -> Wired<exchanger::Service> {
         let times = translate::command_times(&self.settings);
         let (stores, rows) =
             exchanger::store::sqlite::SqliteExchanger::new(self.database.clone(), times, self.capacity());
@@ -98,7 +98,7 @@ impl Wiring {
             commands: Arc::clone(&commands),
             installation: Arc::new(stores.installation),
             outbox: Arc::new(stores.outbox),
-            balance: balance.client(),
+            balance,
             venue,
             transport: Arc::clone(&self.transport),
             internal_tokens: Arc::clone(&self.tokens),
@@ -116,7 +116,7 @@ impl Wiring {
 
     pub(super) fn bc_gateway(
         &self,
-        balance: &balance::Service,
+        balance: Arc<dyn Balance>,
         chain: Arc<dyn Chain>,
         custody: Custody,
     ) -> Wired<bc_gateway::Service> {
@@ -133,7 +133,7 @@ impl Wiring {
             commands: Arc::clone(&commands),
             transfers: Arc::new(stores.transfers),
             outbox: Arc::new(stores.outbox),
-            balance: balance.client(),
+            balance,
             chain,
             custody,
             transport: Arc::clone(&self.transport),

@@ -103,6 +103,29 @@ async fn what_no_setting_knows_is_refused_in_one_line_that_helps() {
 }
 
 #[tokio::test]
+async fn up_refuses_settings_that_lead_out_of_its_process_before_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = cambist(&folder);
+    let services = ["AUTH", "BALANCE", "EXCHANGER", "BC_GATEWAY", "NOTIFICATION"];
+    let addresses = services.map(|service| (format!("CAMBIST_{service}_URL"), "http://10.0.0.7:8001"));
+    for (name, value) in addresses
+        .into_iter()
+        .chain([("CAMBIST_NATS_URL".to_owned(), "nats://10.0.0.7:4222")])
+    {
+        let setting = name.trim_start_matches("CAMBIST_").to_lowercase();
+        let run = program.clone().with(&name, value).run(&["up"]).await;
+        assert_one_line(&run, &[&setting, "run apart", "leave it empty"]);
+    }
+    let run = program
+        .clone()
+        .with("CAMBIST_BALANCE_URL", "https://b")
+        .run(&["up"])
+        .await;
+    assert_one_line(&run, &["CAMBIST_BALANCE_URL", "https", "do not speak"]);
+    assert!(!folder.path().join("data").exists(), "nothing was begun");
+}
+
+#[tokio::test]
 async fn help_and_version_are_there_and_what_is_no_command_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let program = cambist(&folder);

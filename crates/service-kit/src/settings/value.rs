@@ -61,7 +61,10 @@ impl Value for ServiceUrl {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || String::from("is not an address of a service; write it like http://balance:8001");
         let uri: ::http::Uri = text.parse().map_err(|_| wrong())?;
-        let http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if uri.scheme_str() == Some("https") {
+            return Err("is https, which internal listeners do not speak; write it like http://balance:8001".into());
+        }
+        let http = uri.scheme_str() == Some("http");
         let plain = uri
             .authority()
             .is_some_and(|authority| !authority.as_str().contains('@'))

@@ -104,7 +104,7 @@ fn addresses_are_shown_without_their_passwords() {
         "http://balance:8001"
     );
     assert_eq!(
-        ServiceUrl::parse("https://b.example/cambist").unwrap().as_str(),
-        "https://b.example/cambist"
+        ServiceUrl::parse("http://b.example/cambist").unwrap().as_str(),
+        "http://b.example/cambist"
     );
 }
