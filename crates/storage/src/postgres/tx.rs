@@ -102,24 +102,27 @@ impl Tx {
     /// and not answered.
     pub(super) async fn commit(mut self) -> Result<(), TxError> {
         self.flush().await?;
-        if !self.begun {
-            return Ok(());
+        if self.begun {
+            self.send_commit().await?;
+            self.begun = false;
         }
+        std::mem::take(&mut self.after_commit)
+            .into_iter()
+            .for_each(|effect| effect());
+        Ok(())
+    }
+
+    async fn send_commit(&mut self) -> Result<(), TxError> {
         let answer = self.answer;
         let connection = self.connection()?;
         if connection.is_closed() {
             return Err(TxError::Lost);
         }
         match timeout(answer, connection.batch_execute("COMMIT")).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(TxError::from(error).at_commit()),
-            Err(_) => return Err(TxError::Silent(answer).at_commit()),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(TxError::from(error).at_commit()),
+            Err(_) => Err(TxError::Silent(answer).at_commit()),
         }
-        self.begun = false;
-        std::mem::take(&mut self.after_commit)
-            .into_iter()
-            .for_each(|effect| effect());
-        Ok(())
     }
 
     /// Takes everything back; what only read has nothing to commit.
