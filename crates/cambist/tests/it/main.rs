@@ -8,6 +8,7 @@
 mod abuse;
 mod audit;
 mod bench;
+mod clients;
 mod complaints;
 mod crash;
 mod demo;
