@@ -6,7 +6,7 @@
 //!
 //! - [`domain`]: the decision, pure; [`use_cases`]: taking commands in and carrying them out
 //! - [`ports`]: the venue; [`venue`]: its simulator
-//! - [`store`]: the command store and outbox on SQLite; [`worker`]: the tasks
+//! - [`store`]: the command store and outbox, on SQLite and on PostgreSQL; [`worker`]: the tasks
 //! - [`api`]: internally `POST /buy/{order_id}` and `POST /sell/{order_id}`, and both with an array; nothing in public
 //!
 //! Queue: `exchange_orders` wakes the worker, results go to `saga_steps`.
@@ -36,6 +36,7 @@ use transport::queue::Transport;
 pub use crate::domain::decision::Rules;
 use crate::metrics::Metrics;
 use crate::ports::{Installation, Venue};
+pub use crate::store::postgres::migrations as postgres_migrations;
 pub use crate::store::sqlite::migrations;
 use crate::use_cases::execute::Execute;
 use crate::use_cases::submit::Submit;

@@ -17,8 +17,8 @@ use service_kit::settings::Secret;
 use storage::StoreError;
 use storage::commands::{Claimed, CommandKey, CommandStore, CommandTimes, Fencing, Record, Settlement, State};
 use storage::migrations::SchemaError;
-use storage::outbox::OutboxRow;
-use storage::sqlite::{Database, Durability, OpenError, Options, OutboxRows, migrate};
+use storage::outbox::{OutboxRow, OutboxRows, OutboxStore};
+use storage::sqlite::{Database, Durability, OpenError, Options, migrate};
 use tempfile::TempDir;
 use transport::local::LocalTransport;
 
@@ -155,6 +155,18 @@ pub(crate) fn database(folder: &TempDir) -> Database {
     opened.unwrap()
 }
 
+fn manual_clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()))
+}
+
+/// Where a scene's commands lie.
+pub(crate) struct Stores {
+    pub(crate) commands: Arc<dyn CommandStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) installation: Arc<dyn Installation>,
+    pub(crate) rows: OutboxRows,
+}
+
 pub(crate) struct Scene {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Arc<dyn CommandStore>,
@@ -171,13 +183,30 @@ pub(crate) struct Scene {
 impl Scene {
     /// The hot wallet holds 1,000 of everything; the venue trades at 10 and fills everything.
     pub(crate) fn new() -> Self {
-        let clock = Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()));
+        let clock = manual_clock();
         Self::beside_a_venue_with(clock.clone(), clock)
     }
 
     /// The same, with a venue whose clock is its own.
     pub(crate) fn beside_a_venue_with(venue_clock: Arc<ManualClock>, clock: Arc<ManualClock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let (stores, rows) = SqliteExchanger::new(database(&folder), TIMES, 1_000);
+        let stores = Stores {
+            commands: Arc::new(stores.commands),
+            outbox: Arc::new(stores.outbox),
+            installation: Arc::new(Told(INSTALLATION)),
+            rows,
+        };
+        Self::with(folder, stores, venue_clock, clock)
+    }
+
+    /// The same as a new one, on stores of any kind.
+    pub(crate) fn on(stores: Stores) -> Self {
+        let clock = manual_clock();
+        Self::with(tempfile::tempdir().unwrap(), stores, clock.clone(), clock)
+    }
+
+    fn with(folder: TempDir, stores: Stores, venue_clock: Arc<ManualClock>, clock: Arc<ManualClock>) -> Self {
         let manners = Arc::new(ScriptedManners::new(Conduct::Fill));
         let venue = SimulatedVenue::try_open(
             &folder.path().join("venue.db"),
@@ -187,14 +216,13 @@ impl Scene {
             venue_clock,
         )
         .unwrap();
-        let (stores, rows) = SqliteExchanger::new(database(&folder), TIMES, 1_000);
         let books = Arc::new(Books::with_hot_wallet(&[usd("1000"), btc("1000")]));
-        let store: Arc<dyn CommandStore> = Arc::new(stores.commands);
+        let store = stores.commands;
         let settings = Settings::default();
         let dependencies = Dependencies {
             commands: Arc::clone(&store),
-            installation: Arc::new(Told(INSTALLATION)),
-            outbox: Arc::new(stores.outbox),
+            installation: stores.installation,
+            outbox: stores.outbox,
             balance: books.clone(),
             venue: Arc::new(venue.clone()),
             transport: Arc::new(LocalTransport::new(100)),
@@ -213,7 +241,7 @@ impl Scene {
             service: Service::new(dependencies.clone()),
             dependencies,
             rules: settings.rules,
-            rows,
+            rows: stores.rows,
         }
     }
 

@@ -2,21 +2,11 @@
 //! process.
 
 use contracts::OrderId;
-use contracts::messages::{Step, StepResult};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use storage::sqlite::bad_column;
 
-/// A trade, or its reversal, as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TradeFact {
-    /// The order.
-    pub order_id: OrderId,
-    /// [`Step::Exchange`] or [`Step::Reverse`].
-    pub step: Step,
-    /// Its result, once it has one.
-    pub result: Option<StepResult>,
-}
+pub use crate::store::audit::TradeFact;
 
 /// The trades of the orders `from` to `to`, both included, in the order of (order, step). The caller bounds the range,
 /// and with it the answer: an order has at most two.
