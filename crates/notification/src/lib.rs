@@ -41,6 +41,7 @@ use transport::queue::Transport;
 use crate::domain::delivery::Patience;
 use crate::metrics::Metrics;
 use crate::ports::Mailer;
+pub use crate::store::postgres::migrations as postgres_migrations;
 use crate::use_cases::{Deliver, Submit};
 
 /// The schema, in order.
@@ -88,7 +89,7 @@ impl Default for Settings {
 
 /// Everything this service needs from outside.
 pub struct Dependencies {
-    /// The notifications: [`store::sqlite::SqliteNotifications`].
+    /// The notifications: [`store::sqlite::SqliteNotifications`], [`store::postgres::PostgresNotifications`].
     pub commands: Arc<dyn CommandStore>,
     /// Its outbox.
     pub outbox: Arc<dyn OutboxStore>,

@@ -1,3 +1,5 @@
 //! Where notifications lie.
 
+pub mod audit;
+pub mod postgres;
 pub mod sqlite;

@@ -1,81 +1,108 @@
-//! What the tests start from: the service over a database of its own, a clock that stands still, and a mailer that
+//! What the tests start from: the service over stores of its own, a clock that stands still, and a mailer that
 //! answers as it is told.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::clients::NotifyCommand;
 use contracts::messages::Step;
-use contracts::{Clock, ManualClock, OrderId, SeededEntropy, ServiceName};
+use contracts::operators::DeadLetters;
+use contracts::{Clock, ManualClock, OrderId, SeededEntropy};
 use jiff::Timestamp;
 use notification::ports::{Mail, MailAnswer, Mailer};
-use notification::store::sqlite::SqliteNotifications;
+use notification::store::audit::NotificationFact;
 use notification::{Dependencies, Service, Settings};
 use service_kit::internal::InternalTokens;
 use service_kit::settings::Secret;
-use storage::commands::{Claimed, CommandKey, CommandStore as _, CommandTimes, Record, Settlement};
-use storage::migrations::SchemaError;
-use storage::sqlite::{Database, Durability, OpenError, Options, OutboxRows, SqliteLetters, migrate};
-use tempfile::TempDir;
+use storage::commands::{Claimed, CommandKey, CommandStore, CommandTimes, Record, Settlement};
+use storage::outbox::{OutboxRows, OutboxStore};
 use tokio::sync::mpsc;
 use transport::local::LocalTransport;
 
+use crate::sqlite::Folder;
+
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+pub(crate) const TIMES: CommandTimes = CommandTimes {
+    lease: LEASE,
+    hand_over: Duration::from_secs(5),
+    stuck_after: Duration::from_secs(30),
+};
 
 /// The service under test, and what it stands on.
 pub(crate) struct Given {
     pub(crate) service: Service,
-    pub(crate) stores: SqliteNotifications,
-    pub(crate) letters: SqliteLetters,
+    pub(crate) stores: Stores,
     pub(crate) rows: OutboxRows,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) transport: Arc<LocalTransport>,
-    pub(crate) folder: Arc<TempDir>,
+    /// Last, so that nobody is at the database any more when it goes.
+    pub(crate) home: Arc<dyn Home>,
 }
 
-/// The service over a fresh database, with this mailer, at noon of a day.
+/// Where notifications lie.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) commands: Arc<dyn CommandStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) letters: Arc<dyn DeadLetters>,
+}
+
+/// A database of a test's own, which is there for as long as this.
+#[async_trait]
+pub(crate) trait Home: Send + Sync {
+    /// As a process does that starts on it.
+    async fn open(&self) -> (Stores, OutboxRows);
+
+    /// What an auditor reads beside those.
+    async fn facts(&self, from: OrderId, to: OrderId) -> Vec<NotificationFact>;
+}
+
+/// The service over a fresh database, wherever that does not matter, with this mailer, at noon of a day.
 pub(crate) fn notification(mailer: Arc<dyn Mailer>) -> Given {
-    with(mailer, Settings::default())
-}
-
-pub(crate) fn with(mailer: Arc<dyn Mailer>, settings: Settings) -> Given {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
-    begin(folder, Arc::new(ManualClock::new(noon())), mailer, settings)
+    let home = Folder::fresh();
+    let opened = home.open_now();
+    start(Arc::new(home), opened, mailer, Settings::default())
 }
 
 pub(crate) fn noon() -> Timestamp {
     "2026-03-04T12:00:00Z".parse().unwrap()
 }
 
-fn begin(folder: Arc<TempDir>, clock: Arc<ManualClock>, mailer: Arc<dyn Mailer>, settings: Settings) -> Given {
-    let times = CommandTimes {
-        lease: LEASE,
-        hand_over: Duration::from_secs(5),
-        stuck_after: Duration::from_secs(30),
-    };
-    let database = open(folder.path());
-    let (stores, rows) = SqliteNotifications::new(database.clone(), times, 1_000);
-    let (outbox, commands) = (stores.outbox.clone(), stores.commands.clone());
-    let letters = SqliteLetters::new(ServiceName::Notification, database, outbox, Some(commands));
+/// The service over a database that was opened, at noon of a day.
+pub(crate) fn start(
+    home: Arc<dyn Home>,
+    opened: (Stores, OutboxRows),
+    mailer: Arc<dyn Mailer>,
+    settings: Settings,
+) -> Given {
+    begin(home, opened, Arc::new(ManualClock::new(noon())), mailer, settings)
+}
+
+fn begin(
+    home: Arc<dyn Home>,
+    (stores, rows): (Stores, OutboxRows),
+    clock: Arc<ManualClock>,
+    mailer: Arc<dyn Mailer>,
+    settings: Settings,
+) -> Given {
     let transport = Arc::new(LocalTransport::new(1_000));
     let service = process(&stores, &clock, &transport, mailer, settings);
     Given {
         service,
         stores,
-        letters,
         rows,
         clock,
         transport,
-        folder,
+        home,
     }
 }
 
 /// A process over these stores.
 pub(crate) fn process(
-    stores: &SqliteNotifications,
+    stores: &Stores,
     clock: &Arc<ManualClock>,
     transport: &Arc<LocalTransport>,
     mailer: Arc<dyn Mailer>,
@@ -84,8 +111,8 @@ pub(crate) fn process(
     let callers = ["wallet", "exchanger", "operator:ann"];
     let tokens = callers.map(|name| (name.parse().unwrap(), Secret::new(&format!("token-of-{name}"))));
     Service::new(Dependencies {
-        commands: Arc::new(stores.commands.clone()),
-        outbox: Arc::new(stores.outbox.clone()),
+        commands: Arc::clone(&stores.commands),
+        outbox: Arc::clone(&stores.outbox),
         transport: Arc::clone(transport) as _,
         mailer,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
@@ -93,29 +120,6 @@ pub(crate) fn process(
         internal_tokens: Arc::new(InternalTokens::try_new(tokens).unwrap()),
         settings,
     })
-}
-
-fn open(folder: &Path) -> Database {
-    #[derive(Debug)]
-    enum Failure {
-        Open(#[expect(dead_code, reason = "shown by Debug when a test fails")] OpenError),
-        Schema(#[expect(dead_code, reason = "shown by Debug when a test fails")] SchemaError),
-    }
-    impl From<OpenError> for Failure {
-        fn from(error: OpenError) -> Self {
-            Self::Open(error)
-        }
-    }
-    let options = Options {
-        durability: Durability::ProcessCrash,
-        ..Options::default()
-    };
-    Database::open(&folder.join("notification.db"), options, |connection| {
-        migrate(connection, &[notification::migrations()], noon())
-            .map(drop)
-            .map_err(Failure::Schema)
-    })
-    .unwrap()
 }
 
 pub(crate) fn order(number: i64) -> OrderId {
@@ -167,20 +171,28 @@ impl Given {
             .unwrap();
     }
 
-    /// The process dies, and another starts on its file, with this mailer.
-    pub(crate) fn restarted(self, mailer: Arc<dyn Mailer>) -> Self {
+    /// The process dies, and another starts on its database, with this mailer.
+    pub(crate) async fn restarted(self, mailer: Arc<dyn Mailer>) -> Self {
         let Self {
             service,
             stores,
-            letters,
             rows,
             clock,
-            folder,
+            home,
             ..
         } = self;
-        drop((service, stores, letters, rows));
-        begin(folder, clock, mailer, Settings::default())
+        drop((service, stores, rows));
+        let opened = home.open().await;
+        begin(home, opened, clock, mailer, Settings::default())
     }
+}
+
+/// One round of a worker: claims the order's notification, handles it, and settles it. `None` if it was not due.
+pub(crate) async fn one_round(given: &Given, number: i64) -> Option<Settlement> {
+    let claimed = given.claimed(number).await?;
+    let settlement = given.service.handler().handle(claimed.clone()).await;
+    given.settle(&claimed, settlement.clone()).await;
+    Some(settlement)
 }
 
 /// Answers as told, [`MailAnswer::Delivered`] when told nothing, and shows what it was given.

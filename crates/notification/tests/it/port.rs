@@ -11,7 +11,6 @@ use notification::Service;
 use service_kit::http::{ServeLimits, serve};
 use service_kit::problem::with_fallbacks;
 use service_kit::shutdown::Shutdown;
-use storage::commands::CommandStore as _;
 use tokio::net::TcpListener;
 use transport::http::{HttpNotification, Options, Peer};
 

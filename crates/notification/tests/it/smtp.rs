@@ -12,9 +12,8 @@ use service_kit::settings::{SmtpUrl, Value as _};
 use storage::commands::{Settlement, State};
 use tokio::task::JoinSet;
 
-use crate::deliveries::one_round;
 use crate::eml::mail;
-use crate::given::{self, Given, command};
+use crate::given::{self, Given, command, one_round};
 use crate::server::MailServer;
 
 /// A mailer to the server at this address, which waits longer than anything here takes.
@@ -240,7 +239,7 @@ async fn dying_between_the_server_s_answer_and_the_commit_repeats_the_mail_once_
     // The server has it; the process dies before that is recorded.
     let lost = given.service.handler().handle(claimed).await;
     assert!(matches!(lost, Settlement::Finished { .. }), "{lost:?}");
-    let given = given.restarted(Arc::new(mailer(&at(&server))));
+    let given = given.restarted(Arc::new(mailer(&at(&server)))).await;
     assert_eq!(given.service.release_leases().await.unwrap(), 1);
     one_round(&given, 7).await.unwrap();
     assert_eq!(given.record(7).await.unwrap().state, State::Done);

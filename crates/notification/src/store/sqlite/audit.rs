@@ -8,14 +8,7 @@ use rusqlite::{Connection, Row, params};
 use storage::commands::State;
 use storage::sqlite::bad_column;
 
-/// The notification of an order, as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotificationFact {
-    /// The order.
-    pub order_id: OrderId,
-    /// Where its notification stands: done is delivered, failed is undeliverable.
-    pub state: State,
-}
+pub use crate::store::audit::NotificationFact;
 
 /// The notifications of the orders `from` to `to`, both included, in the order of their numbers; orders without one are
 /// left out. The caller bounds the range, and with it the answer: an order has at most one.

@@ -2,9 +2,10 @@
 
 use contracts::clients::{MAX_COMMANDS, Submission};
 use notification::domain::letter::Letter;
-use storage::commands::{CommandStore as _, State};
+use storage::commands::State;
 
-use crate::given::{self, ToldMailer, command, order};
+use super::notification;
+use crate::given::{ToldMailer, command, order};
 
 const NEW: Submission = Submission::Accepted { replayed: false };
 const AGAIN: Submission = Submission::Accepted { replayed: true };
@@ -15,7 +16,7 @@ fn invalid(submission: &Submission) -> bool {
 
 #[tokio::test]
 async fn an_order_has_one_notification() {
-    let given = given::notification(ToldMailer::new([]).0);
+    let given = notification(ToldMailer::new([]).0).await;
     assert_eq!(given.submit(vec![command(7)]).await, [NEW]);
     assert_eq!(given.submit(vec![command(7)]).await, [AGAIN]);
     let mut other = command(7);
@@ -35,7 +36,7 @@ async fn an_order_has_one_notification() {
 
 #[tokio::test]
 async fn each_of_a_batch_has_an_outcome_of_its_own() {
-    let given = given::notification(ToldMailer::new([]).0);
+    let given = notification(ToldMailer::new([]).0).await;
     given.submit(vec![command(2)]).await;
     let mut nowhere = command(1);
     nowhere.email = "nowhere".to_owned();
@@ -51,7 +52,7 @@ async fn each_of_a_batch_has_an_outcome_of_its_own() {
 
 #[tokio::test]
 async fn nothing_at_all_and_only_nonsense_are_answered_too() {
-    let given = given::notification(ToldMailer::new([]).0);
+    let given = notification(ToldMailer::new([]).0).await;
     assert_eq!(given.submit(vec![]).await, []);
     let mut blank = command(1);
     blank.payload = String::new();
@@ -60,7 +61,7 @@ async fn nothing_at_all_and_only_nonsense_are_answered_too() {
 
 #[tokio::test]
 async fn a_hundred_at_once_and_no_more() {
-    let given = given::notification(ToldMailer::new([]).0);
+    let given = notification(ToldMailer::new([]).0).await;
     let most = i64::try_from(MAX_COMMANDS).unwrap();
     let outcomes = given.submit((1..=most + 1).map(command).collect()).await;
     assert_eq!(outcomes.len(), MAX_COMMANDS + 1);

@@ -13,8 +13,9 @@ use notification::ports::{Mail, MailAnswer, Mailer};
 use service_kit::shutdown::Shutdown;
 use storage::commands::{Settlement, State};
 
+use super::{notification, with};
 use crate::eml::{files, mailer};
-use crate::given::{self, Given, LEASE, ToldMailer, command, noon, process};
+use crate::given::{Given, LEASE, ToldMailer, command, noon, one_round, process};
 
 fn try_later() -> MailAnswer {
     MailAnswer::TryLater {
@@ -22,18 +23,10 @@ fn try_later() -> MailAnswer {
     }
 }
 
-/// One round of a worker: claims the order's notification, handles it, and settles it. `None` if it was not due.
-pub(crate) async fn one_round(given: &Given, number: i64) -> Option<Settlement> {
-    let claimed = given.claimed(number).await?;
-    let settlement = given.service.handler().handle(claimed.clone()).await;
-    given.settle(&claimed, settlement.clone()).await;
-    Some(settlement)
-}
-
 #[tokio::test]
 async fn an_accepted_notification_goes_out_as_it_was_accepted() {
     let (told, _) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     given.clock.advance(Duration::from_secs(2));
     one_round(&given, 7).await.unwrap();
@@ -52,7 +45,7 @@ async fn an_accepted_notification_goes_out_as_it_was_accepted() {
 #[tokio::test]
 async fn a_delivered_notification_is_never_sent_a_second_time() {
     let (told, _) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     one_round(&given, 7).await.unwrap();
     given.clock.advance(Duration::from_secs(3_600));
@@ -69,7 +62,7 @@ async fn try_later_is_tried_later_as_the_same_mail_and_given_up_in_the_end() {
     let (told, _) = ToldMailer::new((0..100).map(|_| try_later()));
     let mut settings = Settings::default();
     settings.patience.max_tries = std::num::NonZeroU32::new(4).unwrap();
-    let given = given::with(Arc::clone(&told) as _, settings);
+    let given = with(Arc::clone(&told) as _, settings).await;
     given.submit(vec![command(7)]).await;
     for pause in [1_u64, 2, 4] {
         let Some(Settlement::Postponed {
@@ -103,7 +96,7 @@ async fn refused_is_undeliverable_at_once() {
     let refusal = MailAnswer::Refused {
         reason: "no such mailbox".to_owned(),
     };
-    let given = given::notification(ToldMailer::new([refusal]).0);
+    let given = notification(ToldMailer::new([refusal]).0).await;
     given.submit(vec![command(7)]).await;
     one_round(&given, 7).await.unwrap();
     let record = given.record(7).await.unwrap();
@@ -129,7 +122,7 @@ async fn a_lost_answer_is_made_up_for_once() {
         unconfirmed(),
         MailAnswer::Delivered,
     ]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     for _ in 0..4 {
         one_round(&given, 7).await.unwrap();
@@ -148,7 +141,7 @@ async fn a_lost_answer_is_made_up_for_once() {
 #[tokio::test]
 async fn what_waited_too_long_for_its_claim_is_left_to_the_next_one() {
     let (told, _) = ToldMailer::new((0..100).map(|_| try_later()));
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     let claimed = given.claimed(7).await.unwrap();
     given
@@ -180,7 +173,7 @@ async fn a_mail_system_that_does_not_answer_is_not_waited_for_for_ever() {
         send_timeout: Duration::from_millis(1),
         ..Settings::default()
     };
-    let given = given::with(Arc::new(Silent), settings);
+    let given = with(Arc::new(Silent), settings).await;
     given.submit(vec![command(7)]).await;
     let settlement = one_round(&given, 7).await;
     assert!(
@@ -191,12 +184,12 @@ async fn a_mail_system_that_does_not_answer_is_not_waited_for_for_ever() {
 
 #[tokio::test]
 async fn what_could_not_be_delivered_is_a_letter_that_an_operator_sends_again_with_all_patience() {
-    use contracts::operators::{DeadLetters as _, Instruction, Replay};
+    use contracts::operators::{Instruction, Replay};
     let refused = MailAnswer::Refused {
         reason: "no such mailbox".to_owned(),
     };
     let (told, _) = ToldMailer::new([try_later(), refused, try_later()]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     let round = async || {
         given.clock.advance(Duration::from_secs(60));
@@ -204,7 +197,7 @@ async fn what_could_not_be_delivered_is_a_letter_that_an_operator_sends_again_wi
         given.record(7).await.unwrap().state
     };
     assert_eq!((round().await, round().await), (State::Open, State::Failed));
-    let letters = &given.letters;
+    let letters = &given.stores.letters;
     let waiting = letters.list(None, 10).await.unwrap();
     let [letter] = waiting.as_slice() else {
         panic!("{waiting:?}")
@@ -232,7 +225,7 @@ async fn what_could_not_be_delivered_is_a_letter_that_an_operator_sends_again_wi
 #[tokio::test]
 async fn a_row_that_makes_no_sense_is_dead_and_sends_nothing() {
     let (told, _) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     let claimed = given.claimed(7).await.unwrap();
     for (content, progress) in [("{}", claimed.progress.as_str()), (claimed.content.as_str(), "soon")] {
@@ -247,7 +240,7 @@ async fn a_row_that_makes_no_sense_is_dead_and_sends_nothing() {
 #[tokio::test]
 async fn dying_between_writing_and_recording_leaves_one_file_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let given = given::notification(Arc::new(mailer(folder.path())));
+    let given = notification(Arc::new(mailer(folder.path()))).await;
     given.submit(vec![command(7)]).await;
     let claimed = given.claimed(7).await.unwrap();
     // The mail is written; the process dies before that is recorded.
@@ -256,13 +249,13 @@ async fn dying_between_writing_and_recording_leaves_one_file_with_the_same_bytes
     let written = files(folder.path());
     assert_eq!(written.len(), 1);
 
-    let given = given.restarted(Arc::new(mailer(folder.path())));
+    let given = given.restarted(Arc::new(mailer(folder.path()))).await;
     assert_eq!(
         one_round(&given, 7).await,
         None,
         "the dead worker still holds its lease"
     );
-    assert_eq!(given.service.release_leases().await.unwrap(), 1);
+    given.clock.advance(LEASE);
     one_round(&given, 7).await.unwrap();
     assert_eq!(files(folder.path()), written);
     assert_eq!(given.record(7).await.unwrap().state, State::Done);
@@ -271,7 +264,7 @@ async fn dying_between_writing_and_recording_leaves_one_file_with_the_same_bytes
 #[tokio::test]
 async fn a_worker_whose_lease_ran_out_changes_nothing() {
     let (told, _) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     given.submit(vec![command(7)]).await;
     let slow = given.claimed(7).await.unwrap();
     given.clock.advance(LEASE);
@@ -286,7 +279,7 @@ async fn a_worker_whose_lease_ran_out_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_one_process_what_is_accepted_is_delivered_by_itself() {
     let (told, mut seen) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     let shutdown = Shutdown::new();
     given.service.start_worker(&shutdown);
     let Given {
@@ -301,16 +294,14 @@ async fn in_one_process_what_is_accepted_is_delivered_by_itself() {
     }
     shutdown.request();
     shutdown.wait(Duration::from_secs(10)).await.unwrap();
-    let open = storage::commands::CommandStore::open_count(&stores.commands)
-        .await
-        .unwrap();
+    let open = stores.commands.open_count().await.unwrap();
     assert_eq!((open, told.sent().len()), (0, 50));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn apart_the_queue_wakes_the_worker_up() {
     let (told, mut seen) = ToldMailer::new([]);
-    let given = given::notification(Arc::clone(&told) as _);
+    let given = notification(Arc::clone(&told) as _).await;
     let Given {
         service: api,
         stores,
@@ -331,8 +322,6 @@ async fn apart_the_queue_wakes_the_worker_up() {
     }
     shutdown.request();
     shutdown.wait(Duration::from_secs(10)).await.unwrap();
-    let open = storage::commands::CommandStore::open_count(&stores.commands)
-        .await
-        .unwrap();
+    let open = stores.commands.open_count().await.unwrap();
     assert_eq!(open, 0);
 }
