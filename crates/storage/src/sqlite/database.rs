@@ -141,6 +141,8 @@ impl Database {
             return Err(OpenError::NoLog { path: path.to_owned() }.into());
         }
         prepare(&mut connection)?;
+        // Not before: a migration sorts whole tables, which do not all fit into memory.
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
         let readers = (0..options.readers.max(1))
             .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
@@ -316,8 +318,7 @@ fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
         .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON;
-         PRAGMA journal_size_limit = 67108864;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA journal_size_limit = 67108864;",
     )?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib};"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -21,4 +21,5 @@ mod saga_table;
 mod samples;
 mod sqlite;
 mod statement;
+mod upgrades;
 mod world;

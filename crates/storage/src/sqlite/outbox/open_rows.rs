@@ -4,7 +4,7 @@
 //! row's messages are delivered again. What it keeps true: a row that could not be written when all was known is delivered
 //! again as a whole, so it never waits for a fate that nobody tells any more.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::outbox::{OutboxRow, Settlement};
@@ -49,7 +49,7 @@ impl MessageId {
 
 /// The fates that are known, by row and place.
 #[derive(Default)]
-pub(super) struct OpenRows(Mutex<HashMap<i64, Vec<Option<Settlement>>>>);
+pub(super) struct OpenRows(Mutex<BTreeMap<i64, Vec<Option<Settlement>>>>);
 
 impl OpenRows {
     /// Notes the fates of messages, by their numbers; answers with the rows of which all are known now.
@@ -59,8 +59,8 @@ impl OpenRows {
         for (number, fate) in settlements {
             let MessageId { row, place, count } = MessageId::of_number(number);
             if rows.len() >= MAX_OPEN && !rows.contains_key(&row) {
-                // Fates of rows that were written meanwhile stay behind when a message came twice.
-                rows.clear();
+                // The oldest: most likely left behind by a message that came twice, its row written long ago.
+                rows.pop_first();
             }
             let fates = rows.entry(row).or_insert_with(|| vec![None; count]);
             if let Some(known) = fates.get_mut(place) {

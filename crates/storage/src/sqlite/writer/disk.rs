@@ -164,7 +164,8 @@ impl Disk {
     }
 
     /// Commits by `commit`, and has `jobs` forced to disk and answered; to be called when the disk is free. When the commit
-    /// fails, the jobs stay where they are.
+    /// fails, the jobs stay where they are, and an empty group takes their place in the line: whoever reads may still wait
+    /// for the group before it to be answered.
     pub(super) async fn commit(
         &mut self,
         jobs: &mut Vec<Box<dyn Job>>,
@@ -173,14 +174,14 @@ impl Disk {
         // Before the commit: whoever reads sees it from its end on.
         let number = self.progress.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
-        if let Err(error) = commit() {
-            // There is nothing to wait for.
-            self.progress.publish(number);
-            return Err(error);
-        }
+        let committed = commit();
         let written = Written {
             number,
-            jobs: std::mem::take(jobs),
+            jobs: if committed.is_ok() {
+                std::mem::take(jobs)
+            } else {
+                Vec::new()
+            },
             commit: watch,
         };
         self.busy = true;
@@ -188,7 +189,7 @@ impl Disk {
             // The thread is dead. Nothing that was written is ever forced.
             self.progress.fail();
         }
-        Ok(())
+        committed
     }
 
     /// Takes what was copied from the log into the database for lost: nothing is stored or told any more.
@@ -223,11 +224,11 @@ fn force(to_disk: &Force, progress: &Forced) -> Result<(), StoreError> {
 
 fn tell(group: Written, forced: &Result<(), StoreError>, progress: &Forced, metrics: &WriterMetrics) {
     let Written { number, jobs, commit } = group;
-    if forced.is_ok() {
+    if forced.is_err() {
+        metrics.failed_groups.one();
+    } else if !jobs.is_empty() {
         metrics.commit.record_time(commit.elapsed());
         metrics.jobs.record(u64::try_from(jobs.len()).unwrap_or(u64::MAX));
-    } else {
-        metrics.failed_groups.one();
     }
     answer(jobs, forced);
     if forced.is_ok() {

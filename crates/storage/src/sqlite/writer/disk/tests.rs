@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -37,7 +38,9 @@ fn a_disk(company: Duration) -> Given {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
     let connection = Connection::open(&path).unwrap();
-    let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE t (n INTEGER)";
+    let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;
+        CREATE TABLE t (n INTEGER PRIMARY KEY);
+        CREATE TABLE orphans (n INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)";
     connection.execute_batch(schema).unwrap();
     let (disk, told) = sync_channel::<io::Result<()>>(10);
     let (asks, asked) = sync_channel(10);
@@ -208,6 +211,36 @@ async fn whoever_asks_for_the_next_thing_when_answered_waits_for_no_company() {
         let (written, _) = given.write(number);
         given = given.disk_is_asked().await;
         given.disk.send(Ok(())).unwrap();
-        assert_eq!(written.await.unwrap(), Ok(1));
+        let answered = tokio::time::timeout(Duration::from_secs(60), written);
+        assert_eq!(answered.await.expect("an hour of company").unwrap(), Ok(1));
     }
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_lets_no_reader_past_what_the_one_before_it_has_still_to_do() {
+    let given = a_slow_disk();
+    let (entered, inside) = oneshot::channel();
+    let gate = Arc::clone(&given.gate);
+    let writer = given.writer.clone();
+    let first = tokio::spawn(async move {
+        let job = move |tx: &mut Tx<'_>| {
+            tx.after_commit(move || {
+                let _ = entered.send(());
+                let _ = gate.lock().unwrap().recv();
+            });
+            tx.execute("INSERT INTO t VALUES (1)", ())
+        };
+        writer.run(job).await
+    });
+    let given = given.disk_is_asked().await;
+    given.disk.send(Ok(())).unwrap();
+    inside.await.unwrap();
+    let orphan = |tx: &mut Tx<'_>| tx.execute("INSERT INTO orphans VALUES (2)", ());
+    assert!(given.writer.run(orphan).await.is_err());
+    let progress = given.writer.forced().clone();
+    assert!(progress.catch_up().now_or_never().is_none(), "a reader is let past");
+    given.go_on.send(()).unwrap();
+    given.disk.send(Ok(())).unwrap();
+    assert_eq!(first.await.unwrap(), Ok(1));
+    assert_eq!(progress.catch_up().await, Ok(()));
 }
