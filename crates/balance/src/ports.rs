@@ -32,7 +32,8 @@ pub trait LedgerStore: Send + Sync {
     async fn wallet(&self, user: UserId) -> Result<Option<WalletBalances>, StoreError>;
 
     /// The wallet's bookings, newest first: at most `limit` (1 … [`MAX_LINES`], others are brought there) with an
-    /// `entry_id` below `before`, that of the last line of the page before. `None` when the user has no wallet.
+    /// `entry_id` below `before`, that of the last line of the page before; below what is no line of this wallet there may
+    /// be none. `None` when the user has no wallet.
     async fn statement(
         &self,
         user: UserId,

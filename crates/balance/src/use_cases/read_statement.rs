@@ -18,8 +18,8 @@ pub enum ReadStatementError {
     Store(#[from] StoreError),
 }
 
-/// The newest `limit` bookings with an `entry_id` below `before`, newest first. A limit beyond 1 … [`MAX_LINES`] is
-/// brought there.
+/// The newest `limit` bookings with an `entry_id` below `before`, newest first: that of the last line of the page before; below
+/// what is no line of this wallet there may be none. A limit beyond 1 … [`MAX_LINES`] is brought there.
 ///
 /// # Errors
 /// [`ReadStatementError`].

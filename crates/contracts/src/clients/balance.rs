@@ -35,8 +35,9 @@ pub trait Balance: Send + Sync {
     /// The wallet, or `None` when the user has none.
     async fn wallet(&self, user: UserId) -> Result<Option<WalletBalances>, ClientError>;
 
-    /// The wallet's bookings, newest first: at most `limit` (1 … 100) lines with an `entry_id` below `before`.
-    /// `None` when the user has no wallet.
+    /// The wallet's bookings, newest first: at most `limit` (1 … 100) lines with an `entry_id` below `before`,
+    /// that of the last line of the page before; of what is no line of this wallet there may be none. `None` when the user
+    /// has no wallet.
     async fn statement(
         &self,
         user: UserId,

@@ -44,7 +44,8 @@ impl Accounts {
             report.accounts += 1;
             let kind = kind(row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
             kinds.push(kind);
-            firsts.push(row.get(4)?);
+            // A number that no account has, where it is none of ours: what is wrong with it is said below.
+            firsts.push(u32::try_from(row.get::<_, i64>(4)?).unwrap_or(0));
             // Rows are numbered from 1 and never deleted, so the number says the place.
             if usize::try_from(id) != Ok(kinds.len()) {
                 let detail = "its number is not the next one";
