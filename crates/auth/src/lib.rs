@@ -34,6 +34,7 @@ use crate::domain::keys::KeyRules;
 use crate::domain::logins::FailurePolicy;
 use crate::metrics::{Logins, Registrations};
 use crate::ports::{KeyStore, LoginFailureStore, PasswordHasher, UserStore};
+pub use crate::store::postgres::migrations as postgres_migrations;
 pub use crate::use_cases::{KeyError, LogInError, LoggedIn, RegisterError, create_hot_wallet_user};
 use crate::use_cases::{KeyRing, LogIn, Register};
 pub use crate::worker::hashing::{Argon2Pool, PoolLimits};

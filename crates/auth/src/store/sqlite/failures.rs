@@ -1,7 +1,7 @@
 //! Failed logins on SQLite.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use storage::StoreError;
 use storage::sqlite::{from_micros, micros};
@@ -9,9 +9,7 @@ use storage::sqlite::{from_micros, micros};
 use super::SqliteAuth;
 use crate::domain::logins::{Account, FailurePolicy, Failures, Record, Verdict, conclude};
 use crate::ports::LoginFailureStore;
-
-/// How many outdated rows one new failure takes away at most: more than one, so that they run out.
-const MAX_FORGOTTEN: i64 = 100;
+use crate::store::{MAX_FORGOTTEN, outdated};
 
 #[async_trait]
 impl LoginFailureStore for SqliteAuth {
@@ -74,13 +72,11 @@ fn failures(connection: &Connection, account: Account) -> rusqlite::Result<Optio
 }
 
 fn forget_outdated(connection: &Connection, now: Timestamp, policy: FailurePolicy) -> rusqlite::Result<()> {
-    let window = SignedDuration::try_from(policy.window).unwrap_or(SignedDuration::MAX);
-    let outdated = now.checked_sub(window).unwrap_or(Timestamp::MIN);
     connection
         .prepare_cached(
             "DELETE FROM auth_login_failures WHERE account IN
              (SELECT account FROM auth_login_failures WHERE since <= ? ORDER BY since LIMIT ?)",
         )?
-        .execute(params![micros(outdated), MAX_FORGOTTEN])?;
+        .execute(params![micros(outdated(now, policy)), MAX_FORGOTTEN])?;
     Ok(())
 }

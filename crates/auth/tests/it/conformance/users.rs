@@ -53,6 +53,15 @@ pub(super) async fn the_hot_wallet_is_user_1_once_and_has_no_credentials(store: 
     assert_eq!(insert(&*store, "grace", "grace@example.com").await, created(2));
 }
 
+pub(super) async fn of_many_who_add_the_hot_wallet_at_once_one_does(store: Arc<dyn UserStore>) {
+    let wishes = (0..20).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.insert_hot_wallet(noon()).await.unwrap() })
+    });
+    let added = join_all(wishes).await.into_iter().map(Result::unwrap);
+    assert_eq!(added.filter(|added| *added).count(), 1);
+}
+
 pub(super) async fn names_and_addresses_are_unique_whatever_their_case(store: Arc<dyn UserStore>) {
     insert(&*store, "Grace", "Grace@Example.com").await;
     let (yes, no) = (true, false);
@@ -103,6 +112,13 @@ pub(super) async fn a_user_is_read_as_registered_and_credentials_by_lower_case_n
     assert_eq!(store.credentials("nobody".to_owned()).await.unwrap(), None);
 }
 
+pub(super) async fn what_can_be_nobody_s_name_has_no_credentials(store: Arc<dyn UserStore>) {
+    insert(&*store, "grace", "grace@example.com").await;
+    for name in ["", "gr\0ace", "grace\0", "' OR '1' = '1", "\u{10ffff}"] {
+        assert_eq!(store.credentials(name.to_owned()).await, Ok(None), "{name:?}");
+    }
+}
+
 pub(super) async fn of_fifty_who_want_one_name_at_once_one_gets_it(store: Arc<dyn UserStore>) {
     let wishes = (0..50).map(|i| {
         let store = Arc::clone(&store);
@@ -115,4 +131,21 @@ pub(super) async fn of_fifty_who_want_one_name_at_once_one_gets_it(store: Arc<dy
     });
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == created(2)).count(), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == name).count(), 49);
+}
+
+pub(super) async fn fifty_who_register_at_once_get_the_next_fifty_numbers(store: Arc<dyn UserStore>) {
+    let wishes = (0..50).map(|i| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { insert(&*store, &format!("user{i}"), &format!("user{i}@example.com")).await })
+    });
+    let mut numbers: Vec<_> = join_all(wishes)
+        .await
+        .into_iter()
+        .map(|outcome| match outcome.unwrap() {
+            Insertion::Created(user) => user.get(),
+            Insertion::Taken(taken) => panic!("{taken:?}"),
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=51).collect::<Vec<_>>());
 }
