@@ -263,8 +263,12 @@ pub struct StoredTransfer {
 pub struct Unfinished {
     /// Ascending in the order in which they were accepted.
     pub number: i64,
-    /// What is to move, for which step of which order.
-    pub movement: Movement,
+    /// The order.
+    pub order_id: OrderId,
+    /// Which of its steps.
+    pub step: Step,
+    /// What is to move; none of a dead one whose stored content is no command.
+    pub movement: Option<Movement>,
     /// Open or dead.
     pub state: State,
     /// How many times it was postponed.

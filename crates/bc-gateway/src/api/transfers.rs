@@ -51,11 +51,11 @@ struct TransferBody {
     /// `open` or `dead`.
     #[schema(pattern = "^(open|dead)$")]
     state: &'static str,
-    /// Who sends.
-    from_user_id: UserId,
+    /// Who sends. This, the receiver and the amount are null where what is stored cannot be read: then the step is dead.
+    from_user_id: Option<UserId>,
     /// Who receives.
-    to_user_id: UserId,
-    amount: Amount,
+    to_user_id: Option<UserId>,
+    amount: Option<Amount>,
     /// How many times it was postponed.
     tries: u32,
     /// Why, the last time.
@@ -69,12 +69,12 @@ impl From<Unfinished> for TransferBody {
     fn from(unfinished: Unfinished) -> Self {
         let movement = unfinished.movement;
         Self {
-            order_id: movement.order_id,
-            step: movement.step,
+            order_id: unfinished.order_id,
+            step: unfinished.step,
             state: unfinished.state.as_str(),
-            from_user_id: movement.from,
-            to_user_id: movement.to,
-            amount: movement.amount,
+            from_user_id: movement.map(|movement| movement.from),
+            to_user_id: movement.map(|movement| movement.to),
+            amount: movement.map(|movement| movement.amount),
             tries: unfinished.tries,
             last_reason: unfinished.last_reason,
             answer_missing_since: unfinished.answer_missing_since,

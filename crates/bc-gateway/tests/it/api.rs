@@ -8,13 +8,13 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use bc_gateway::chain::simulated::Manner;
 use bc_gateway::{Dependencies, Service};
-use contracts::ServiceName;
 use contracts::messages::Step;
+use contracts::{Clock as _, ServiceName};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use service_kit::internal::{Caller, InternalTokens};
 use service_kit::settings::Secret;
-use storage::commands::CommandStore as _;
+use storage::commands::{Acceptance, CommandStore as _, NewCommand};
 use tower::ServiceExt as _;
 
 use crate::world::{COIN, World, key, taken_back, user, withdrawal};
@@ -162,6 +162,36 @@ async fn an_operator_finds_a_way_back_that_hangs_and_says_what_became_of_it() {
         StatusCode::NOT_FOUND
     );
     assert_eq!(get(&routes, "wallets", "/transfers").await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_read_hides_no_other_from_the_operator() {
+    let world = World::new();
+    let routes = routes(&world);
+    let unreadable = NewCommand {
+        key: key(1, Step::WithdrawBack),
+        content: "no command".into(),
+        progress: r#"{"phase":"unsigned"}"#.into(),
+    };
+    let accepted = world.commands.accept(world.clock.now(), vec![unreadable], false).await;
+    assert_eq!(accepted.unwrap(), [Acceptance::New(None)]);
+    world.manners.silence(true);
+    world.accept(withdrawal(2)).await;
+    world.try_all().await;
+    let (status, listed) = get(&routes, "anns", "/transfers").await;
+    assert_eq!(status, StatusCode::OK, "{listed}");
+    let (dead, open) = (&listed["items"][0], &listed["items"][1]);
+    assert_eq!(
+        (&dead["order_id"], &dead["step"], &dead["state"]),
+        (&json!(1), &json!("withdraw_back"), &json!("dead"))
+    );
+    for unknown in ["from_user_id", "to_user_id", "amount"] {
+        assert!(dead[unknown].is_null(), "{dead}");
+        assert!(!open[unknown].is_null(), "{open}");
+    }
+    let reason = dead["last_reason"].as_str().unwrap();
+    assert!(reason.contains("no command"), "{reason}");
+    assert_eq!((&open["order_id"], &open["state"]), (&json!(2), &json!("open")));
 }
 
 #[tokio::test]

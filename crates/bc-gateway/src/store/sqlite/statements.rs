@@ -1,7 +1,7 @@
 //! Addresses and nonces inside a transaction, what is not at its end, and how this service's values lie in columns.
 
 use contracts::clients::WithdrawCommand;
-use contracts::{Amount, Asset, UserId};
+use contracts::{Amount, Asset, OrderId, UserId};
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -55,7 +55,7 @@ pub(super) fn confirmed_nonce(connection: &Connection, user: UserId) -> rusqlite
 pub(super) fn unfinished(connection: &Connection, after: i64, limit: i64) -> rusqlite::Result<Vec<Unfinished>> {
     connection
         .prepare_cached(
-            "SELECT rowid, content, state, tries, last_reason, answer_missing_since, created_at
+            "SELECT rowid, order_id, step, content, state, tries, last_reason, answer_missing_since, created_at
              FROM bc_gateway_commands WHERE rowid IN
              (SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_due WHERE state = 'open'
               UNION ALL
@@ -67,16 +67,19 @@ pub(super) fn unfinished(connection: &Connection, after: i64, limit: i64) -> rus
 }
 
 fn to_unfinished(row: &Row<'_>) -> rusqlite::Result<Unfinished> {
-    let command: WithdrawCommand = serde_json::from_str(&row.get::<_, String>(1)?).map_err(|error| bad(1, error))?;
-    let since: Option<i64> = row.get(5)?;
+    // Content that is no command is why a command is dead: it must not hide the others.
+    let command: Option<WithdrawCommand> = serde_json::from_str(&row.get::<_, String>(3)?).ok();
+    let since: Option<i64> = row.get(7)?;
     Ok(Unfinished {
         number: row.get(0)?,
-        movement: Movement::of(&command),
-        state: State::from_name(&row.get::<_, String>(2)?).ok_or_else(|| bad(2, "not a state of a command"))?,
-        tries: row.get(3)?,
-        last_reason: row.get(4)?,
-        answer_missing_since: since.map(|since| from_micros(5, since)).transpose()?,
-        created_at: from_micros(6, row.get(6)?)?,
+        order_id: OrderId::try_new(row.get(1)?).map_err(|error| bad(1, error))?,
+        step: row.get::<_, String>(2)?.parse().map_err(|error| bad(2, error))?,
+        movement: command.as_ref().map(Movement::of),
+        state: State::from_name(&row.get::<_, String>(4)?).ok_or_else(|| bad(4, "not a state of a command"))?,
+        tries: row.get(5)?,
+        last_reason: row.get(6)?,
+        answer_missing_since: since.map(|since| from_micros(7, since)).transpose()?,
+        created_at: from_micros(8, row.get(8)?)?,
     })
 }
 

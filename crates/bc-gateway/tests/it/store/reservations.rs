@@ -74,7 +74,7 @@ impl Suite {
         let unfinished = self.store.unfinished(before, 10).await.unwrap();
         let steps: Vec<_> = unfinished
             .iter()
-            .map(|step| (step.movement.order_id.get(), step.state))
+            .map(|step| (step.order_id.get(), step.state))
             .collect();
         assert_eq!(steps, [(13, State::Open), (14, State::Open)]);
         assert_eq!(
