@@ -131,6 +131,15 @@ impl Movement {
         Posting { transfers }
     }
 
+    /// The same in the other order, for one that goes directly: where its receiver could not give it back first, having
+    /// nothing, its payer pays first.
+    #[must_use]
+    pub fn precluding_by_payer(&self) -> Posting {
+        let mut transfers = self.payment().transfers;
+        transfers.extend(self.undoing().transfers);
+        Posting { transfers }
+    }
+
     fn by_step<T>(&self, forth: T, back: T) -> T {
         if self.step == Step::WithdrawBack { back } else { forth }
     }

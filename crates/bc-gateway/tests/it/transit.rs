@@ -6,7 +6,7 @@ use std::time::Duration;
 use bc_gateway::chain::simulated::{Manner, SimulatedChain};
 use bc_gateway::domain::movement::{Movement, Passage};
 use bc_gateway::domain::progress::Progress;
-use bc_gateway::ports::{BroadcastAnswer, Chain as _, TransferDraft, TransferStore as _};
+use bc_gateway::ports::{BroadcastAnswer, Chain as _, SignedTransfer, TransferDraft, TransferStore as _};
 use contracts::clients::{Balance as _, WithdrawCommand};
 use contracts::ledger::{Leg, Owner};
 use contracts::messages::{FailureCode, Step, StepResult};
@@ -307,13 +307,38 @@ async fn what_an_earlier_program_had_paid_straight_to_the_receiver_is_not_paid_a
             signed: None,
         };
         let world = begun_by_an_earlier_program(&given_up, booked).await;
-        if !booked {
-            world.ledger.change(user(3), 3 * COIN);
-        }
         world.finish().await;
         assert_refused(&world, Step::Withdraw).await;
         assert_eq!(world.ledger.balance(user(2)), 3 * COIN);
     }
+}
+
+#[tokio::test]
+async fn what_an_earlier_program_signed_unpaid_and_is_given_up_ends_though_its_receiver_has_nothing() {
+    let given_up = Progress::Undoing {
+        reason: "its nonce is another's".into(),
+        signed: Some(SignedTransfer {
+            nonce: 0,
+            hash: "never sent".into(),
+            bytes: vec![1],
+        }),
+    };
+    let world = begun_by_an_earlier_program(&given_up, false).await;
+    // Nor has its payer for now: then it waits.
+    world.ledger.change(user(2), -3 * COIN);
+    assert_eq!(world.work_for(3).await, 1);
+    assert_eq!((balances(&world), world.ledger.count()), ((0, 0), 1));
+    world.ledger.change(user(2), 3 * COIN);
+    world.finish().await;
+    assert_refused(&world, Step::Withdraw).await;
+    assert_eq!(balances(&world), (3 * COIN, 0));
+    // A payment that was on its way all the time changes nothing any more.
+    let movement = Movement {
+        passage: Passage::Direct,
+        ..Movement::of(&onward(1))
+    };
+    world.ledger.post(vec![movement.payment()]).await.unwrap();
+    assert_eq!(balances(&world), (3 * COIN, 0));
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ impl Transfer {
     /// from a claim that is over: where there is none yet, it is made together with its opposite.
     pub(super) async fn undo(&self, movement: &Movement, reason: String) -> End {
         let undone = async {
-            match self.post(movement.precluding()).await? {
+            match self.preclude(movement).await? {
                 PostingOutcome::Posted { .. } => Ok(()),
                 // Wallets stay: whoever has none has never paid.
                 PostingOutcome::Refused {
@@ -140,6 +140,22 @@ impl Transfer {
             Ok(()) => End::Refused(reason),
             Err(end) => end,
         }
+    }
+
+    /// Books a payment and its opposite together. Of one that goes directly the receiver would have to give first what they
+    /// may never have had; whoever is asked to pay then had it.
+    async fn preclude(&self, movement: &Movement) -> Result<PostingOutcome, End> {
+        let outcome = self.post(movement.precluding()).await?;
+        let receiver_has_too_little = matches!(
+            outcome,
+            PostingOutcome::Refused {
+                refusal: Refusal::InsufficientFunds { .. }
+            }
+        );
+        if receiver_has_too_little && movement.passage == Passage::Direct {
+            return self.post(movement.precluding_by_payer()).await;
+        }
+        Ok(outcome)
     }
 
     /// Stores how far the command is, under its claim.
