@@ -8,7 +8,7 @@
 use contracts::clients::WithdrawCommand;
 use contracts::messages::{FailureCode, StepResult};
 use contracts::operators::ChainVerdict;
-use storage::commands::{Amendment, Standing};
+use storage::commands::{Amendment, Standing, State};
 
 use super::movement::Movement;
 use super::progress::Progress;
@@ -30,7 +30,7 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         Ok(command) => Movement::of(&command).is_prepaid(),
         Err(error) => return refuse(format!("the stored command cannot be read: {error}")),
     };
-    if !standing.is_in_doubt() {
+    if !(standing.is_in_doubt() || needs_no_doubt(standing, &progress, verdict)) {
         let state = standing.record.state.as_str();
         return refuse(format!(
             "the withdrawal is {state}, and no answer has been missing for long: it may still come"
@@ -49,6 +49,9 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
             ChainVerdict::Confirmed { .. },
             Progress::Unsigned | Progress::Paying | Progress::Undoing { signed: None, .. },
         ) => refuse("nothing was signed, so nothing of ours can be confirmed".to_owned()),
+        (ChainVerdict::NeverConfirms {}, Progress::Undoing { reason, signed }) if reason != NEVER_CONFIRMS => {
+            undo(signed)
+        }
         (_, Progress::Undoing { reason, .. }) => refuse(format!(
             "it was given up before, and its payment is being given back: {reason}"
         )),
@@ -60,6 +63,15 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
             refuse("an operator has said before what became of it".to_owned())
         }
     }
+}
+
+/// Whether the verdict counts even while an answer may be on its way. What is paid, or about to be, and not signed is
+/// given up without a word of the chain; whoever is at it is fenced off, and it ends only once a payment of theirs that is
+/// still on its way can change nothing. So it can be given up, too, where it is the ledger that never takes it.
+fn needs_no_doubt(standing: &Standing, progress: &Progress, verdict: &ChainVerdict) -> bool {
+    matches!(verdict, ChainVerdict::NeverConfirms {})
+        && matches!(progress, Progress::Paying | Progress::Undoing { .. })
+        && matches!(standing.record.state, State::Open | State::Dead)
 }
 
 /// Its worker gives the payment back before it ends.

@@ -49,6 +49,11 @@ impl HandmadeLedger {
         self.books().strangers.insert(user);
     }
 
+    /// Every user has a wallet (again).
+    pub(crate) fn with_wallets(&self) {
+        self.books().strangers.clear();
+    }
+
     /// Changes a balance from outside: a trade, a sale, a hold.
     pub(crate) fn change(&self, user: UserId, units: i128) {
         *self

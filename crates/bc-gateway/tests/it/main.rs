@@ -13,6 +13,7 @@ mod ledger;
 mod nonces;
 mod port;
 mod property;
+mod refused;
 mod rulings;
 mod service;
 mod store;

@@ -12,6 +12,7 @@ use storage::commands::{Claimed, Fencing};
 use super::{End, Transfer, in_other_hands, refuses};
 use crate::domain::movement::{Movement, Passage};
 use crate::domain::progress::Progress;
+use crate::domain::ruling::NEVER_CONFIRMS;
 use crate::domain::transfer::SignedTransfer;
 use crate::ports::{CoinReservation, Funds, Reservation};
 
@@ -122,10 +123,6 @@ impl Transfer {
         let undone = async {
             match self.preclude(movement).await? {
                 PostingOutcome::Posted { .. } => Ok(()),
-                // Wallets stay: whoever has none has never paid.
-                PostingOutcome::Refused {
-                    refusal: Refusal::NoWallet { .. },
-                } => Ok(()),
                 // Only one of the two is booked, which is the payment; and only once that is certain it is given back.
                 PostingOutcome::Refused {
                     refusal: Refusal::Invalid { .. },
@@ -133,11 +130,22 @@ impl Transfer {
                     self.book(movement, movement.payment()).await?;
                     self.book(movement, movement.undoing()).await
                 }
+                // The payment's name is another booking's for good, so there is none and never will be. That cannot be, so
+                // a person has to have looked; the audit names the other one.
+                PostingOutcome::Refused {
+                    refusal: Refusal::Conflict { id },
+                } if reason == NEVER_CONFIRMS && movement.payment().transfers.iter().any(|own| own.id == id) => Ok(()),
+                // Nor is a missing wallet an end: there was one, and a ledger that forgot it may forget more.
                 PostingOutcome::Refused { refusal } => Err(refuses(movement, &refusal)),
             }
         };
         match undone.await {
             Ok(()) => End::Refused(reason),
+            // Whoever pays has nothing until this succeeds: where it does not, people hear of it.
+            Err(End::Wait { reason, .. }) => End::Wait {
+                reason,
+                answer_missing: true,
+            },
             Err(end) => end,
         }
     }
