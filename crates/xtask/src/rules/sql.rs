@@ -234,8 +234,14 @@ mod tests {
         let other = "fn f() { run(\"SELECT a FROM wallet_orders JOIN balance_accounts USING (id)\") }";
         assert_eq!(lines(own_tables, "crates/wallet/src/store/sqlite.rs", other), [1]);
         let in_a_schema = "fn f() { run(\"SELECT a FROM balance.accounts\") }";
-        assert_eq!(lines(own_tables, "crates/wallet/src/store/postgres.rs", in_a_schema), [1]);
-        assert_eq!(lines(own_tables, "crates/balance/src/store/postgres.rs", in_a_schema), []);
+        assert_eq!(
+            lines(own_tables, "crates/wallet/src/store/postgres.rs", in_a_schema),
+            [1]
+        );
+        assert_eq!(
+            lines(own_tables, "crates/balance/src/store/postgres.rs", in_a_schema),
+            []
+        );
         let migration = "-- x\nCREATE TABLE IF NOT EXISTS auth_users (id)";
         assert_eq!(
             lines(own_tables, "crates/wallet/migrations/sqlite/0001_a.sql", migration),
