@@ -14,6 +14,16 @@ macro_rules! conformance {
                 assert!(report.is_sound(), "{:?}", report.violations);
             })*
         }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let given = crate::given::postgres::fresh_books().await;
+                super::$test(&*given.ledger).await;
+                let report = given.ledger.check_books().await.unwrap();
+                assert!(report.is_sound(), "{:?}", report.violations);
+            })*
+        }
     };
 }
 
@@ -35,6 +45,7 @@ conformance! {
     who_has_no_wallet_has_no_balances_and_gets_no_money;
     a_transfer_is_booked_once_however_often_it_is_sent;
     a_transfer_of_the_same_name_with_other_content_is_refused;
+    a_reason_may_hold_any_character;
     a_refusal_does_not_undo_its_neighbours;
     later_postings_of_a_batch_see_the_earlier_ones;
     linked_transfers_are_booked_all_or_none;
@@ -123,6 +134,14 @@ async fn a_transfer_of_the_same_name_with_other_content_is_refused(ledger: &dyn 
         );
     }
     assert_eq!(balances(ledger, 2).await, [btc("0"), usd("570")]);
+}
+
+async fn a_reason_may_hold_any_character(ledger: &dyn LedgerStore) {
+    rich(ledger, "600").await;
+    let mut odd = hold(1, 2, usd("30"));
+    odd.transfers[0].reason = "NUL \0, quote ', {braces}, \u{10ffff}".to_owned();
+    assert_eq!(post(ledger, odd.clone()).await, POSTED);
+    assert_eq!(post(ledger, odd).await, REPLAYED);
 }
 
 async fn a_refusal_does_not_undo_its_neighbours(ledger: &dyn LedgerStore) {

@@ -1,5 +1,7 @@
 //! What the tests start from: a fresh ledger in a folder of its own, and short words for transfers.
 
+pub(crate) mod postgres;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ mod decisions;
 mod given;
 mod model;
 mod port;
+mod postgres;
 mod properties;
 mod races;
 mod restarts;

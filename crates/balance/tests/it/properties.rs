@@ -1,5 +1,5 @@
-//! The ledger on a real database against the model on paper, through the port: after every step all accounts and
-//! the whole books are looked at. 150 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`.
+//! The ledger on real databases against the model on paper, through the port: after every step all accounts and the whole
+//! books are looked at. 150 walks of 50 steps, 10,000 with `CAMBIST_TEST_FULL=1`; on PostgreSQL 8 and 500.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,11 @@ use contracts::{Amount, Asset, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rusqlite::Connection;
+use storage::postgres::Numeric;
 use storage::sqlite::AmountBlob;
+use tokio_postgres::Client;
 
-use crate::given::{Given, at, fresh_books};
+use crate::given::{at, fresh_books, postgres};
 use crate::model::{Balances, Model, Verdict};
 use crate::walk::{Step, users};
 
@@ -210,11 +212,27 @@ fn compare(reader: &Connection, paper: &Paper) {
     assert_eq!(balances, model.balances);
 }
 
-/// At the end of a walk every wallet and statement is read through the port, and the journal from both sides.
-async fn compare_journals(given: &Given, paper: &Paper) {
+/// The same on PostgreSQL.
+async fn compare_on_postgres(ledger: &dyn LedgerStore, reader: &Client, paper: &Paper) {
+    let model = &paper.model;
+    Model::assert_sound(&model.balances);
+    let report = ledger.check_books().await.unwrap();
+    assert!(report.is_sound(), "{:?}", report.violations);
+    assert_eq!(report.transfers, model.journal.len() as u64);
+    let accounts = "SELECT owner, asset, balance FROM balance.accounts";
+    let accounts = reader.query(accounts, &[]).await.unwrap();
+    let accounts = accounts.iter().map(|row| {
+        let asset = row.get::<_, &str>(1).parse().unwrap();
+        ((row.get(0), asset), row.get::<_, Numeric>(2).0)
+    });
+    assert_eq!(accounts.collect::<Balances>(), model.balances);
+}
+
+/// At the end of a walk every wallet and statement is read through the port: the journal from both sides.
+async fn compare_statements(ledger: &dyn LedgerStore, paper: &Paper) {
     let journal = &paper.model.journal;
     for who in std::iter::once(UserId::HOT_WALLET).chain(users()) {
-        let wallet = given.ledger.wallet(who).await.unwrap();
+        let wallet = ledger.wallet(who).await.unwrap();
         assert_eq!(
             wallet.map(|wallet| wallet.balances),
             paper.model.wallet(who),
@@ -240,8 +258,7 @@ async fn compare_journals(given: &Given, paper: &Paper) {
         }
         let mut found = Vec::new();
         let mut before = None;
-        while let Some(page) = given
-            .ledger
+        while let Some(page) = ledger
             .statement(who, before, 7)
             .await
             .unwrap()
@@ -266,11 +283,15 @@ async fn compare_journals(given: &Given, paper: &Paper) {
         }
         assert_eq!(found, expected, "the statement of {who}");
     }
-    let snapshot = storage::sqlite::reader(&given.path).unwrap();
-    let mut found = audit::transfers_of_orders(&snapshot, 1, i64::MAX).unwrap();
-    found.extend(audit::transfers_of_deposits(&snapshot, 1, i64::MAX).unwrap());
-    found.extend(audit::transfers_of_adjustments(&snapshot, 1, i64::MAX).unwrap());
-    found.extend(audit::funding(&snapshot).unwrap());
+}
+
+/// The journal as the audit reads it.
+fn compare_journals(snapshot: &Connection, paper: &Paper) {
+    let journal = &paper.model.journal;
+    let mut found = audit::transfers_of_orders(snapshot, 1, i64::MAX).unwrap();
+    found.extend(audit::transfers_of_deposits(snapshot, 1, i64::MAX).unwrap());
+    found.extend(audit::transfers_of_adjustments(snapshot, 1, i64::MAX).unwrap());
+    found.extend(audit::funding(snapshot).unwrap());
     found.sort_by_key(|posted| posted.entry_id);
     assert_eq!(found.len(), journal.len());
     for (posted, entry) in found.iter().zip(journal) {
@@ -280,31 +301,59 @@ async fn compare_journals(given: &Given, paper: &Paper) {
     }
 }
 
-#[test]
-fn the_ledger_agrees_with_the_books_on_paper() {
-    let full = std::env::var_os("CAMBIST_TEST_FULL").is_some();
+/// Takes random walks.
+fn walk(cases: u32, walk: impl AsyncFn(Vec<u64>)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: if full { 10_000 } else { 150 },
+        cases,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
     let walks = proptest::collection::vec(any::<u64>(), 50);
     let outcome = runner.run(&walks, |steps| {
-        runtime.block_on(async {
-            let given = fresh_books();
-            let reader = storage::sqlite::reader(&given.path).unwrap();
-            let mut paper = Paper::default();
-            for (second, number) in (0..).zip(steps) {
-                take(&*given.ledger, &mut paper, second, Step::of(number)).await;
-                compare(&reader, &paper);
-            }
-            compare_journals(&given, &paper).await;
-        });
+        runtime.block_on(walk(steps));
         Ok(())
     });
     outcome.unwrap();
+}
+
+fn cases(quick: u32, full: u32) -> u32 {
+    if std::env::var_os("CAMBIST_TEST_FULL").is_some() {
+        full
+    } else {
+        quick
+    }
+}
+
+#[test]
+fn the_ledger_agrees_with_the_books_on_paper() {
+    walk(cases(150, 10_000), async |steps| {
+        let given = fresh_books();
+        let reader = storage::sqlite::reader(&given.path).unwrap();
+        let mut paper = Paper::default();
+        for (second, number) in (0..).zip(steps) {
+            take(&*given.ledger, &mut paper, second, Step::of(number)).await;
+            compare(&reader, &paper);
+        }
+        compare_statements(&*given.ledger, &paper).await;
+        compare_journals(&reader, &paper);
+    });
+}
+
+#[test]
+fn the_ledger_of_several_processes_agrees_with_the_books_on_paper() {
+    walk(cases(8, 500), async |steps| {
+        let given = postgres::fresh_books().await;
+        let (reader, other) = (given.owner().await, given.beside().await);
+        let mut paper = Paper::default();
+        for (second, number) in (0..).zip(steps) {
+            let replica = if second % 2 == 0 { &given.ledger } else { &other };
+            take(&**replica, &mut paper, second, Step::of(number)).await;
+            compare_on_postgres(&*given.ledger, &reader, &paper).await;
+        }
+        compare_statements(&*given.ledger, &paper).await;
+    });
 }

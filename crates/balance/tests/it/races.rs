@@ -8,7 +8,33 @@ use contracts::Asset;
 use contracts::ledger::PostingOutcome;
 use tokio::task::JoinSet;
 
-use crate::given::{POSTED, REPLAYED, at, btc, fresh_books, hold, insufficient, pay_in, usd, user, wallet_of};
+use crate::given::{POSTED, REPLAYED, at, btc, hold, insufficient, pay_in, usd, user, wallet_of};
+
+macro_rules! races {
+    ($($test:ident;)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $test() {
+                let given = crate::given::fresh_books();
+                super::$test(&given.ledger).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $test() {
+                let given = crate::given::postgres::fresh_books().await;
+                super::$test(&given.ledger).await;
+            })*
+        }
+    };
+}
+
+races! {
+    of_a_thousand_racing_holds_exactly_those_that_fit_succeed;
+    of_many_copies_sent_at_once_one_is_booked;
+    of_many_corrections_with_one_key_one_is_booked;
+}
 
 async fn rich(ledger: &dyn LedgerStore, money: &str) {
     ledger.open_wallet(at(0), user(2)).await.unwrap();
@@ -37,11 +63,9 @@ async fn race(
     outcomes
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_thousand_racing_holds_exactly_those_that_fit_succeed() {
-    let given = fresh_books();
-    rich(&*given.ledger, "100").await;
-    let outcomes = race(&given.ledger, 1..=1_000, "0.3").await;
+async fn of_a_thousand_racing_holds_exactly_those_that_fit_succeed(ledger: &Arc<dyn LedgerStore>) {
+    rich(&**ledger, "100").await;
+    let outcomes = race(ledger, 1..=1_000, "0.3").await;
     let posted: Vec<_> = outcomes.iter().filter(|(_, outcome)| *outcome == POSTED).collect();
     assert_eq!(posted.len(), 333);
     let too_little = insufficient(wallet_of(2), Asset::USD);
@@ -49,38 +73,34 @@ async fn of_a_thousand_racing_holds_exactly_those_that_fit_succeed() {
         outcomes.iter().filter(|(_, outcome)| *outcome == too_little).count(),
         667
     );
-    let wallet = given.ledger.wallet(user(2)).await.unwrap().unwrap();
+    let wallet = ledger.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!(wallet.balances, [btc("0"), usd("0.1")]);
-    let report = given.ledger.check_books().await.unwrap();
+    let report = ledger.check_books().await.unwrap();
     assert!(report.is_sound(), "{:?}", report.violations);
     assert_eq!(report.transfers, 334);
     // Money arrives, and everybody asks again: nobody's answer changes.
-    given.ledger.post(at(2), vec![pay_in(2, 2, usd("1000"))]).await.unwrap();
-    for ((number, first), (_, second)) in outcomes.iter().zip(race(&given.ledger, 1..=1_000, "0.3").await) {
+    ledger.post(at(2), vec![pay_in(2, 2, usd("1000"))]).await.unwrap();
+    for ((number, first), (_, second)) in outcomes.iter().zip(race(ledger, 1..=1_000, "0.3").await) {
         let expected = if *first == POSTED { REPLAYED } else { first.clone() };
         assert_eq!(second, expected, "order {number}");
     }
-    assert_eq!(given.ledger.check_books().await.unwrap().transfers, 335);
+    assert_eq!(ledger.check_books().await.unwrap().transfers, 335);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_copies_sent_at_once_one_is_booked() {
-    let given = fresh_books();
-    rich(&*given.ledger, "100").await;
-    let outcomes = race(&given.ledger, std::iter::repeat_n(7, 200), "1").await;
+async fn of_many_copies_sent_at_once_one_is_booked(ledger: &Arc<dyn LedgerStore>) {
+    rich(&**ledger, "100").await;
+    let outcomes = race(ledger, std::iter::repeat_n(7, 200), "1").await;
     assert_eq!(outcomes.iter().filter(|(_, outcome)| *outcome == POSTED).count(), 1);
     assert_eq!(outcomes.iter().filter(|(_, outcome)| *outcome == REPLAYED).count(), 199);
-    let wallet = given.ledger.wallet(user(2)).await.unwrap().unwrap();
+    let wallet = ledger.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!(wallet.balances, [btc("0"), usd("99")]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_corrections_with_one_key_one_is_booked() {
-    let given = fresh_books();
-    rich(&*given.ledger, "100").await;
+async fn of_many_corrections_with_one_key_one_is_booked(ledger: &Arc<dyn LedgerStore>) {
+    rich(&**ledger, "100").await;
     let mut racers = JoinSet::new();
     for _ in 0..100 {
-        let ledger = Arc::clone(&given.ledger);
+        let ledger = Arc::clone(ledger);
         racers.spawn(async move {
             let adjustment = Adjustment {
                 user: user(2),
@@ -119,6 +139,6 @@ async fn of_many_corrections_with_one_key_one_is_booked() {
         )
     });
     assert_eq!(again.count(), 99);
-    let wallet = given.ledger.wallet(user(2)).await.unwrap().unwrap();
+    let wallet = ledger.wallet(user(2)).await.unwrap().unwrap();
     assert_eq!(wallet.balances, [btc("0"), usd("40")]);
 }

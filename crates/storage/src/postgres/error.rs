@@ -81,11 +81,15 @@ impl From<tokio_postgres::Error> for SchemaError {
     }
 }
 
-/// Somebody else was in the way. (PostgreSQL documentation, "Serialization Failure Handling".)
+/// Somebody else was in the way, or wrote the same thing first, which the next try will find. (PostgreSQL documentation,
+/// "Serialization Failure Handling".)
 fn is_conflict(error: &tokio_postgres::Error) -> bool {
-    error
-        .code()
-        .is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code))
+    let conflicts = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::UNIQUE_VIOLATION,
+    ];
+    error.code().is_some_and(|code| conflicts.contains(code))
 }
 
 /// The connection is gone, or the server is going.

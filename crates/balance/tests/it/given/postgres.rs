@@ -1,0 +1,60 @@
+//! Empty books on PostgreSQL, in a database of a test's own, and what a test does there beside the ledger.
+
+use std::sync::Arc;
+
+use balance::ports::LedgerStore;
+use balance::store::postgres::{PostgresLedger, migrations};
+use contracts::ServiceName;
+use contracts::random::SeededEntropy;
+use storage::postgres::{Database, Options, migrate};
+use test_servers::postgres::TestDatabase;
+use tokio_postgres::{Client, NoTls};
+
+use super::at;
+
+/// A ledger with everything it needs to live.
+pub(crate) struct Given {
+    pub(crate) ledger: Arc<dyn LedgerStore>,
+    url: String,
+    /// Last, so that nobody is connected to it any more when it goes.
+    _test_database: Option<TestDatabase>,
+}
+
+pub(crate) async fn fresh_books() -> Given {
+    let test_database = TestDatabase::create();
+    let url = test_database.url();
+    migrate(&url, &[migrations()], at(0)).await.unwrap();
+    Given {
+        ledger: replica(&url, 1).await,
+        url,
+        _test_database: Some(test_database),
+    }
+}
+
+async fn replica(url: &str, seed: u64) -> Arc<dyn LedgerStore> {
+    let entropy = Arc::new(SeededEntropy::new(seed));
+    let database = Database::connect(url, ServiceName::Balance, Options::default(), entropy);
+    Arc::new(PostgresLedger::new(database.await.unwrap()))
+}
+
+impl Given {
+    /// Another process on the same books.
+    pub(crate) async fn beside(&self) -> Arc<dyn LedgerStore> {
+        replica(&self.url, 2).await
+    }
+
+    /// The database's owner, who may do what no service may.
+    pub(crate) async fn owner(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+/// Returns when as many callers wait for a lock in the database of `owner`.
+pub(crate) async fn wait_for_waiters(owner: &Client, wanted: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while owner.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) < wanted {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,5 @@
+//! What only the books of several processes have to promise.
+
+mod audit;
+mod lost;
+mod replicas;
