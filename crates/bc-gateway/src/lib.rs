@@ -66,6 +66,10 @@ pub fn migrations() -> Migrations {
             "reservations",
             include_str!("../migrations/sqlite/0008_reservations.sql"),
         )
+        .then(
+            "reservations seen",
+            include_str!("../migrations/sqlite/0009_reservations_seen.sql"),
+        )
 }
 
 /// This service's knobs.

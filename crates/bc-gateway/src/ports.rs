@@ -205,6 +205,8 @@ pub struct CountedCoins {
     pub user_id: UserId,
     /// How many; confirmed in, less confirmed out.
     pub coins: Amount,
+    /// How often coins of theirs were ever reserved: the same number later says that none were since.
+    pub reservations: u64,
     /// Whether nothing of that address is under way or reserved, so that the count is all there is.
     pub settled: bool,
 }
@@ -218,6 +220,8 @@ pub struct NewSweep {
     pub from: Party,
     /// The coins there, as counted when the excess was computed.
     pub counted: Amount,
+    /// How often coins had been reserved there by then; the balance was read after that.
+    pub reservations: u64,
     /// How many of them go.
     pub amount: Amount,
     /// What was signed.
@@ -320,7 +324,8 @@ pub trait TransferStore: Send + Sync {
     async fn count_coins(&self, now: Timestamp, limit: usize) -> Result<Vec<CountedCoins>, StoreError>;
 
     /// Commits a sweep with its signed bytes and uses up its nonce; `None` when something of that address is under way or
-    /// reserved, the count or the nonce is not what it was, or the address is not the one that was assigned.
+    /// reserved, or was reserved since the count, the count or the nonce is not what it was, or the address is not the one
+    /// that was assigned.
     async fn begin_sweep(&self, now: Timestamp, sweep: NewSweep) -> Result<Option<i64>, StoreError>;
 
     /// At most `limit` unconfirmed sweeps that are due, those due longest first.

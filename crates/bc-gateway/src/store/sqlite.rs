@@ -14,7 +14,7 @@ use storage::StoreError;
 use storage::commands::{CommandKey, CommandTimes, Fencing};
 use storage::sqlite::{AmountBlob, Database, OutboxRows, SqliteCommands, SqliteOutbox, Tx, micros};
 
-use self::statements::{amount, bad, nonce_from, user_from};
+use self::statements::{amount, bad, number_from, user_from};
 use crate::domain::progress::Progress;
 use crate::ports::{
     Address, CoinReservation, Commitment, CountedCoins, NewSweep, OpenSweep, Party, Reservation, SignedBatch,
@@ -329,11 +329,12 @@ fn begin_sweep(tx: &Connection, now: Timestamp, sweep: &NewSweep) -> rusqlite::R
         chain,
         from,
         counted,
+        reservations,
         amount,
         transfer,
     } = sweep;
     let unchanged = coins::are_settled(tx, from.user_id)?
-        && coins::of(tx, from.user_id, counted.asset())? == *counted
+        && coins::seen(tx, from.user_id, counted.asset())? == (*counted, *reservations)
         && statements::next_nonce(tx, &from.address)?.is_none_or(|next| next == transfer.nonce)
         && statements::assign(tx, now, chain, from)?;
     if !unchanged {
@@ -373,7 +374,7 @@ fn to_transfer(row: &Row<'_>) -> rusqlite::Result<StoredTransfer> {
         from: user_from(row, 2)?,
         to: user_from(row, 3)?,
         amount: amount(row, 4, 5)?,
-        nonce: nonce_from(row, 6)?,
+        nonce: number_from(row, 6)?,
         hash: row.get(7)?,
     })
 }
@@ -384,7 +385,7 @@ fn to_open_sweep(row: &Row<'_>) -> rusqlite::Result<OpenSweep> {
         user_id: user_from(row, 1)?,
         amount: amount(row, 2, 3)?,
         transfer: SignedTransfer {
-            nonce: nonce_from(row, 4)?,
+            nonce: number_from(row, 4)?,
             hash: row.get(5)?,
             bytes: row.get(6)?,
         },

@@ -2,7 +2,8 @@
 //!
 //! A sale moves crypto on the ledger at once; its coins follow here, without a booking. What it keeps true: the row
 //! with the signed bytes comes first, the same bytes are sent until they are confirmed, and nothing is swept from an
-//! address while anything of it is under way, so that a count is never older than what it is compared with.
+//! address while anything of it is under way, or where anything was begun since the count: the balance that the count is
+//! compared with is read after it, and nothing of this service has changed either of them by the time they count.
 
 use std::sync::Arc;
 
@@ -70,7 +71,12 @@ impl Sweep {
 
     /// Signs and stores a sweep of what is no longer the user's, if that is anything.
     async fn begin(&self, counted: &CountedCoins) -> Result<Option<OpenSweep>, StoreError> {
-        let CountedCoins { user_id, coins, .. } = *counted;
+        let CountedCoins {
+            user_id,
+            coins,
+            reservations,
+            settled: _,
+        } = *counted;
         let wallet = match self.balance.wallet(user_id).await {
             Ok(wallet) => wallet,
             Err(error) => {
@@ -110,6 +116,7 @@ impl Sweep {
             chain: self.chain.name(),
             from,
             counted: coins,
+            reservations,
             amount,
             transfer: transfer.clone(),
         };

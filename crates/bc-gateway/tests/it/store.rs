@@ -117,6 +117,7 @@ impl Suite {
             chain: CHAIN,
             from: party(user(2)),
             counted: btc(counted),
+            reservations: 0,
             amount: btc(amount),
             transfer: bytes(nonce),
         }
@@ -374,5 +375,8 @@ async fn sqlite_conforms() {
     );
     suite
         .reserved_coins_are_nobody_elses_until_they_are_signed_away_or_given_up()
+        .await;
+    suite
+        .coins_that_were_reserved_and_given_up_since_the_count_are_not_swept()
         .await;
 }

@@ -218,6 +218,7 @@ async fn a_withdrawal_that_arrives_between_count_and_sweep_stops_the_sweep() {
         chain: chain.name(),
         from,
         counted: counted.coins,
+        reservations: counted.reservations,
         amount: btc(COIN),
         transfer,
     };

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use storage::commands::CommandKey;
 use storage::sqlite::{AmountBlob, micros};
 
-use super::statements::{amount, bad, nonce_column, user_from};
+use super::statements::{amount, bad, nonce_column, number_from, user_from};
 use super::to_transfer;
 use crate::ports::{CoinReservation, CountedCoins, Funds, SignedCommand, StoredTransfer};
 
@@ -53,12 +53,19 @@ pub(super) fn mark(tx: &Connection, now: Timestamp, user: UserId, asset: Asset) 
 
 /// The counted coins.
 pub(super) fn of(connection: &Connection, user: UserId, asset: Asset) -> rusqlite::Result<Amount> {
-    let units = connection
-        .prepare_cached("SELECT coins FROM bc_gateway_coins WHERE user_id = ? AND asset = ?")?
-        .query_row(params![user.get(), asset.code()], |row| row.get::<_, AmountBlob>(0))
-        .optional()?
-        .map_or(0, |AmountBlob(units)| units);
-    Ok(Amount::new(units, asset))
+    Ok(seen(connection, user, asset)?.0)
+}
+
+/// The counted coins, and how often any of them were reserved.
+pub(super) fn seen(connection: &Connection, user: UserId, asset: Asset) -> rusqlite::Result<(Amount, u64)> {
+    let seen = connection
+        .prepare_cached("SELECT coins, reservations FROM bc_gateway_coins WHERE user_id = ? AND asset = ?")?
+        .query_row(params![user.get(), asset.code()], |row| {
+            Ok((row.get::<_, AmountBlob>(0)?.0, number_from(row, 1)?))
+        })
+        .optional()?;
+    let (units, reservations) = seen.unwrap_or_default();
+    Ok((Amount::new(units, asset), reservations))
 }
 
 /// Changes a customer's count; the hot wallet has none.
@@ -115,6 +122,9 @@ pub(super) fn reserve(tx: &Connection, now: Timestamp, reservation: &CoinReserva
         AmountBlob(amount.units()),
         micros(now)
     ])?;
+    // There is a row: it says that the coins are there.
+    tx.prepare_cached("UPDATE bc_gateway_coins SET reservations = reservations + 1 WHERE user_id = ? AND asset = ?")?
+        .execute(params![from.get(), amount.asset().code()])?;
     Ok(())
 }
 
@@ -251,7 +261,7 @@ pub(super) fn count(tx: &Connection, now: Timestamp, limit: usize) -> rusqlite::
     let mut counts = Vec::with_capacity(line.len());
     for (user, asset) in line {
         take_in(tx, user)?;
-        let coins = of(tx, user, asset)?;
+        let (coins, reservations) = seen(tx, user, asset)?;
         let settled = are_settled(tx, user)?;
         // Empty and quiet: it comes back into the line with its next transfer.
         let marked = !(settled && coins.is_zero());
@@ -259,6 +269,7 @@ pub(super) fn count(tx: &Connection, now: Timestamp, limit: usize) -> rusqlite::
         counts.push(CountedCoins {
             user_id: user,
             coins,
+            reservations,
             settled,
         });
     }

@@ -35,7 +35,7 @@ pub(super) fn assign(tx: &Connection, now: Timestamp, chain: &str, party: &Party
 pub(super) fn next_nonce(connection: &Connection, address: &Address) -> rusqlite::Result<Option<u64>> {
     connection
         .prepare_cached("SELECT next_nonce FROM bc_gateway_nonces WHERE address = ?")?
-        .query_row([address.as_str()], |row| nonce_from(row, 0))
+        .query_row([address.as_str()], |row| number_from(row, 0))
         .optional()
 }
 
@@ -47,7 +47,7 @@ pub(super) fn confirmed_nonce(connection: &Connection, user: UserId) -> rusqlite
             "SELECT t.nonce + 1 FROM bc_gateway_transfers t CROSS JOIN bc_gateway_commands c USING (order_id, step)
              WHERE t.from_user = ? AND c.state = 'done' ORDER BY t.nonce DESC LIMIT 1",
         )?
-        .query_row([user.get()], |row| nonce_from(row, 0))
+        .query_row([user.get()], |row| number_from(row, 0))
         .optional()
 }
 
@@ -98,8 +98,8 @@ pub(super) fn nonce_column(nonce: u64) -> rusqlite::Result<i64> {
     i64::try_from(nonce).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-/// The nonce in a column.
-pub(super) fn nonce_from(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+/// The nonce, or another count, in a column.
+pub(super) fn number_from(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|error| bad(column, error))
 }
 

@@ -2,7 +2,7 @@
 //! twice.
 
 use bc_gateway::domain::progress::Progress;
-use bc_gateway::ports::{CoinReservation, Commitment, NewSweep, Reservation};
+use bc_gateway::ports::{CoinReservation, Commitment, CountedCoins, NewSweep, Reservation};
 use contracts::UserId;
 use contracts::messages::{FailureCode, Step, StepResult};
 use storage::commands::{Claimed, Settlement, State};
@@ -26,19 +26,38 @@ impl Suite {
         self.commit(user(3), nonce, vec![item]).await.remove(0)
     }
 
-    async fn can_sweep(&self, counted: i128, nonce: u64) -> bool {
+    async fn count(&self) -> CountedCoins {
         let counts = self.store.count_coins(NOW, 100).await.unwrap();
-        let of_three = counts.into_iter().find(|counted| counted.user_id == user(3)).unwrap();
+        counts.into_iter().find(|counted| counted.user_id == user(3)).unwrap()
+    }
+
+    async fn begins(&self, seen: &CountedCoins, counted: i128, nonce: u64) -> bool {
         let sweep = NewSweep {
             chain: CHAIN,
             from: party(user(3)),
             counted: btc(counted),
+            reservations: seen.reservations,
             amount: btc(1),
             transfer: bytes(nonce),
         };
-        let begun = self.store.begin_sweep(NOW, sweep).await.unwrap().is_some();
-        assert_eq!(of_three.settled, begun);
+        self.store.begin_sweep(NOW, sweep).await.unwrap().is_some()
+    }
+
+    async fn can_sweep(&self, counted: i128, nonce: u64) -> bool {
+        let seen = self.count().await;
+        let begun = self.begins(&seen, counted, nonce).await;
+        assert_eq!(seen.settled, begun);
         begun
+    }
+
+    async fn given_up(&self, claimed: &Claimed) {
+        let result = StepResult::Failure {
+            code: FailureCode::WithdrawalRefused,
+            detail: String::new(),
+        };
+        let failed = Settlement::Finished { result, progress: None };
+        let settled = vec![(claimed.key, claimed.epoch, failed)];
+        self.commands.settle(NOW, settled).await.unwrap();
     }
 
     async fn progress(&self, claimed: &Claimed) -> Progress {
@@ -84,16 +103,27 @@ impl Suite {
         assert_eq!(self.store.unfinished(before, 1).await.unwrap(), unfinished[..1]);
         self.done(&one).await;
         assert!(!self.can_sweep(7, 1).await);
-        let result = StepResult::Failure {
-            code: FailureCode::WithdrawalRefused,
-            detail: String::new(),
-        };
-        let failed = Settlement::Finished { result, progress: None };
-        self.commands
-            .settle(NOW, vec![(two.key, two.epoch, failed)])
-            .await
-            .unwrap();
+        self.given_up(&two).await;
         assert!(self.can_sweep(7, 1).await);
         assert_eq!(self.store.unfinished(before, 10).await.unwrap(), []);
+    }
+    /// So far user 3 has 7, of which 1 is being swept with nonce 1.
+    pub(super) async fn coins_that_were_reserved_and_given_up_since_the_count_are_not_swept(&self) {
+        let sweep = self.store.open_sweeps(NOW, 10).await.unwrap().remove(0);
+        self.store.finish_sweep(NOW, sweep.id).await.unwrap();
+        let before = self.count().await;
+        assert_eq!((before.coins, before.settled), (btc(6), true));
+        // It reserves, pays, and is given up: who reads the balance in between takes the coins for nobody's.
+        let back = self.claimed(key(15, Step::WithdrawBack)).await;
+        assert_eq!(self.reserve(&back, 6).await, Reservation::Reserved);
+        self.given_up(&back).await;
+        // Another one wants more than there is: that releases what has ended.
+        let other = self.claimed(key(16, Step::WithdrawBack)).await;
+        assert_eq!(self.reserve(&other, 7).await, Reservation::CoinsMissing);
+        assert!(!self.begins(&before, 6, 2).await);
+        let after = self.count().await;
+        assert_eq!((after.coins, after.settled), (before.coins, true));
+        assert!(self.begins(&after, 6, 2).await);
+        self.given_up(&other).await;
     }
 }
