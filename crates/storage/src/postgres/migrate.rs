@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contracts::ServiceName;
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{GenericClient, Row};
+use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
 use super::connect::{Address, role};
 use super::database::Options;
@@ -14,8 +14,9 @@ use crate::migrations::{self, Migration, Migrations, SchemaError, none_missing};
 
 /// What the lock is called that is held while a database is migrated: one at a time. Any number, but always the same.
 const LOCK: i64 = 0x0063_616d_6269_7374;
-/// How long one migration waits for another, and for the locks on tables that are in use.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '60s'";
+/// How long one migration waits for another, and for the locks on tables that are in use; its work takes as long as it
+/// takes, whatever the database's settings say.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0";
 
 const TABLE: &str = "
 CREATE SCHEMA IF NOT EXISTS cambist;
@@ -40,7 +41,9 @@ pub async fn migrate(url: &str, services: &[Migrations], now: Timestamp) -> Resu
     let (mut client, connection) = config.connect(tls).await?;
     let connection = tokio::spawn(connection);
     let migrated = async {
-        let tx = client.transaction().await?;
+        // Whoever waited for the lock sees what was applied meanwhile, whatever the database's settings say.
+        let isolation = IsolationLevel::ReadCommitted;
+        let tx = client.build_transaction().isolation_level(isolation).start().await?;
         tx.batch_execute(PATIENCE).await?;
         tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
         let missing = apply(&tx, services, now).await?;

@@ -98,6 +98,22 @@ async fn two_that_migrate_at_once_are_safe() {
 }
 
 #[tokio::test]
+async fn what_the_database_is_set_to_does_not_disturb_two_that_migrate_at_once() {
+    let given = TestDatabase::create();
+    let settings = [
+        "default_transaction_isolation = 'repeatable read'",
+        "statement_timeout = '200ms'",
+    ];
+    let settings = settings.map(|setting| format!("ALTER DATABASE {} SET {setting}", given.name()));
+    administer(&given.url(), &settings).await;
+    let url = given.url();
+    let slow = format!("SELECT pg_sleep(0.5); {}", creates("slow"));
+    let services = [Migrations::new(SERVICE).then("slow", &slow)];
+    let (one, two) = futures::join!(migrate(&url, &services, noon()), migrate(&url, &services, noon()));
+    assert_eq!(one.unwrap().len() + two.unwrap().len(), 1, "the other finds it done");
+}
+
+#[tokio::test]
 async fn amounts_are_stored_and_added_exactly() {
     let given = a_fresh_store().await;
     let largest = 10_i128.pow(38);
