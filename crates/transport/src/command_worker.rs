@@ -285,7 +285,10 @@ impl CommandWorker {
 
     async fn claim_due(&self, steps: &mut Steps, limit: usize, at_work: &AtWork) -> Result<Vec<Claimed>, StoreError> {
         let now = self.clock.now();
-        steps.watch(now, self.store.bring_forward(now)).await?;
+        // What is due is found all the same.
+        if let Err(error) = steps.watch(now, self.store.bring_forward(now)).await {
+            tracing::warn!(%error, "commands that were put off could not be brought forward; again shortly");
+        }
         self.store.claim_due_beside(now, limit, at_work.held()).await
     }
 

@@ -12,6 +12,7 @@ use contracts::ServiceName;
 use contracts::time::later;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use super::columns::text;
@@ -212,7 +213,7 @@ impl Statements {
                 "WITH brought AS (
                      UPDATE {outbox} SET next_attempt_at = $1 WHERE id = ANY (ARRAY (
                          SELECT id FROM {outbox} WHERE destination = $2 AND next_attempt_at > $1
-                         ORDER BY id FOR UPDATE))
+                         ORDER BY id LIMIT $3 FOR UPDATE))
                      RETURNING id)
                  SELECT count(*) FROM brought"
             ),
@@ -308,15 +309,33 @@ impl OutboxStore for PostgresOutbox {
 
     async fn bring_forward(&self, now: Timestamp, destination: Destination) -> Result<u64, StoreError> {
         let (now, destination) = (now.as_microsecond(), destination.to_string());
-        let sql = &self.sql.bring_forward;
-        let brought: Result<_, StoreError> =
-            crate::in_transaction!(self.database, tx => tx.query(sql, &[&now, &destination]));
-        Ok(count(&brought?)?)
+        in_turns(&self.database, &self.sql.bring_forward, &[&now, &destination]).await
     }
 
     async fn backlog(&self) -> Result<u64, StoreError> {
         let rows = self.database.query(&self.sql.count, &[]).await?;
         Ok(count(&rows)?)
+    }
+}
+
+/// The most rows that one statement brings forward: few enough for it to end in time, however long the backlog is.
+const TURN: i64 = 1_000;
+
+/// Runs a statement that changes at most as many rows as its last parameter says, and counts them, until none is left. What
+/// it has done stays done when a later turn fails.
+pub(super) async fn in_turns(
+    database: &Database,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<u64, StoreError> {
+    let params: Vec<_> = params.iter().copied().chain([&TURN as &(dyn ToSql + Sync)]).collect();
+    let mut all = 0;
+    loop {
+        let changed = count(&database.query(sql, &params).await?)?;
+        all += changed;
+        if changed < TURN.unsigned_abs() {
+            return Ok(all);
+        }
     }
 }
 

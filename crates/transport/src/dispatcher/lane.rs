@@ -146,7 +146,11 @@ impl Lane {
         } else {
             now
         };
-        steps.watch(now, outbox.bring_forward(latest, self.destination)).await?;
+        // What is due is found all the same.
+        if let Err(error) = steps.watch(now, outbox.bring_forward(latest, self.destination)).await {
+            let destination = self.destination;
+            tracing::warn!(%error, %destination, "rows that were put off could not be brought forward; again shortly");
+        }
         let rows = outbox.claim_due(now, self.destination, MAX_SWEEP, SWEEP_LEASE).await?;
         let full = rows.len() >= MAX_SWEEP;
         let mut found = false;

@@ -14,7 +14,7 @@ use crate::commands::{
     Acceptance, Amended, BeyondRecall, Claimed, CommandKey, CommandStore, Entombment, Fencing, Held, Intervention,
     NewCommand, Record, Settlement, Standing, State,
 };
-use crate::postgres::outbox::count;
+use crate::postgres::outbox::{count, in_turns};
 use crate::postgres::{Tx, TxError};
 
 impl PostgresCommands {
@@ -147,10 +147,7 @@ impl CommandStore for PostgresCommands {
 
     async fn bring_forward(&self, now: Timestamp) -> Result<u64, StoreError> {
         let (lease_until, now) = (later(now, self.times.lease).as_microsecond(), now.as_microsecond());
-        let sql = &self.sql.bring_forward;
-        let brought: Result<_, StoreError> =
-            crate::in_transaction!(self.database, tx => tx.query(sql, &[&now, &lease_until]));
-        Ok(count(&brought?)?)
+        in_turns(&self.database, &self.sql.bring_forward, &[&now, &lease_until]).await
     }
 
     /// Nothing: nobody can know here that no other worker is alive. What a dead one left is due when its lease is over.

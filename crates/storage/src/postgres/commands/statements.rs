@@ -106,12 +106,14 @@ impl Statements {
                  WHERE order_id = $1 AND step = $2 AND epoch = $3 AND state = 'open' RETURNING order_id"
             ),
             count: format!("SELECT count(*) FROM {table} WHERE state = 'open'"),
-            // Without a reason somebody has it, or its wake-up is on its way.
+            // Without a reason somebody has it, or its wake-up is on its way. Rows that stay as they are are not locked:
+            // those who are at work on them would be waited for.
             bring_forward: format!(
                 "WITH late AS MATERIALIZED (
                      SELECT order_id, step FROM {table}
-                     WHERE state = 'open' AND (next_attempt_at > $1 OR answer_missing_since > $1)
-                     ORDER BY order_id, step FOR UPDATE),
+                     WHERE state = 'open' AND (answer_missing_since > $1::bigint
+                     OR next_attempt_at > CASE WHEN last_reason IS NULL THEN $2::bigint ELSE $1::bigint END)
+                     ORDER BY order_id, step LIMIT $3 FOR UPDATE),
                  brought AS (
                      UPDATE {table} AS command SET
                      next_attempt_at = least(next_attempt_at, CASE WHEN last_reason IS NULL THEN $2 ELSE $1 END),

@@ -140,3 +140,32 @@ async fn a_process_that_stands_still_in_a_transaction_holds_nobody_up_for_long()
         "attempt 1"
     );
 }
+
+#[tokio::test]
+async fn bringing_forward_waits_for_nobody_who_is_at_work() {
+    let given = with_commands(1..=3).await;
+    given.commands.claim(noon(), vec![key(1), key(2)]).await.unwrap();
+    let starts = a_replica(&given.url, Some(Queue::SagaSteps), impatient()).await;
+    let mut at_work = given.database.tries().begin().await.unwrap();
+    let lock = "SELECT 1 FROM exchanger.commands FOR UPDATE";
+    assert_eq!(at_work.query(lock, &[]).await.unwrap().len(), 3);
+    assert_eq!(starts.commands.bring_forward(noon()).await, Ok(0), "nothing is late");
+    at_work.roll_back().await;
+}
+
+#[tokio::test]
+async fn a_long_backlog_is_brought_forward_to_its_end() {
+    let given = with_commands(1..=2_500).await;
+    for table in ["commands", "outbox"] {
+        given
+            .execute(&format!(
+                "UPDATE {{}}{table} SET next_attempt_at = next_attempt_at + 3600000000"
+            ))
+            .await;
+    }
+    let wake_ups = Destination::Queue(Queue::ExchangeOrders);
+    for late in [2_500, 0] {
+        assert_eq!(given.commands.bring_forward(noon()).await, Ok(late));
+        assert_eq!(given.outbox.bring_forward(noon(), wake_ups).await, Ok(late));
+    }
+}
