@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use contracts::UserId;
 use contracts::clients::{Auth, ClientError, Jwks, User};
 
-use super::failure::Answer;
-use super::peer::{Peer, Request, Unreadable};
+use super::failure::{Answer, Unreadable};
+use super::peer::{Peer, Request};
 
 /// [`Auth`] at a peer.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use contracts::ledger::{MAX_POSTINGS, Posting, PostingOutcome, Refusal, Statemen
 use serde::Deserialize;
 
 use super::batch;
-use super::failure::Answer;
-use super::peer::{Peer, Request, Unreadable};
+use super::failure::{Answer, Unreadable};
+use super::peer::{Peer, Request};
 use super::retry::Repeat;
 
 /// The most lines of a page.

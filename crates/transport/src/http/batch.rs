@@ -11,8 +11,8 @@ use contracts::clients::{ClientError, MAX_BATCH_BYTES, Submission};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::failure::Answer;
-use super::peer::{Peer, Request, Unreadable};
+use super::failure::{Answer, Unreadable};
+use super::peer::{Peer, Request};
 use super::retry::Repeat;
 
 /// What became of one request.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use contracts::clients::ClientError;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// How long to stay away from a peer that is full and does not say for how long.
 const USUAL_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -23,6 +24,8 @@ pub enum FailureKind {
     Broken,
     /// The answer is none of those that the service gives.
     Unreadable,
+    /// The answer is the service's own, and this program does not know what it says here: it may be of another version.
+    Unexpected,
     /// The service said that something went wrong inside. It is there, and may answer others.
     ServerError,
     /// It said, or something before it did, that it cannot work now.
@@ -38,11 +41,12 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unreachable,
         Self::TimedOut,
         Self::Broken,
         Self::Unreadable,
+        Self::Unexpected,
         Self::ServerError,
         Self::Unavailable,
         Self::Overloaded,
@@ -58,6 +62,7 @@ impl FailureKind {
             Self::TimedOut => "timed_out",
             Self::Broken => "broken",
             Self::Unreadable => "unreadable",
+            Self::Unexpected => "unexpected",
             Self::ServerError => "server_error",
             Self::Unavailable => "unavailable",
             Self::Overloaded => "overloaded",
@@ -71,7 +76,12 @@ impl FailureKind {
     pub const fn nothing_was_done(self) -> bool {
         match self {
             Self::Unreachable | Self::Overloaded | Self::Denied | Self::NotAsked => true,
-            Self::TimedOut | Self::Broken | Self::Unreadable | Self::ServerError | Self::Unavailable => false,
+            Self::TimedOut
+            | Self::Broken
+            | Self::Unreadable
+            | Self::Unexpected
+            | Self::ServerError
+            | Self::Unavailable => false,
         }
     }
 
@@ -83,6 +93,7 @@ impl FailureKind {
             | Self::TimedOut
             | Self::Broken
             | Self::Unreadable
+            | Self::Unexpected
             | Self::ServerError
             | Self::Unavailable
             | Self::Overloaded => true,
@@ -96,7 +107,7 @@ impl FailureKind {
     pub const fn is_away(self) -> bool {
         match self {
             Self::Unreachable | Self::TimedOut | Self::Broken | Self::Unreadable | Self::Unavailable => true,
-            Self::ServerError | Self::Overloaded | Self::Denied | Self::NotAsked => false,
+            Self::Unexpected | Self::ServerError | Self::Overloaded | Self::Denied | Self::NotAsked => false,
         }
     }
 }
@@ -137,6 +148,7 @@ impl Failure {
             | FailureKind::TimedOut
             | FailureKind::Broken
             | FailureKind::Unreadable
+            | FailureKind::Unexpected
             | FailureKind::ServerError
             | FailureKind::Unavailable
             | FailureKind::NotAsked => ClientError::Unavailable(self.detail),
@@ -157,6 +169,25 @@ pub struct Received<'a> {
     pub body: &'a [u8],
 }
 
+impl Received<'_> {
+    /// What it is when nobody can make sense of it: of the service itself if it is a problem document or a success in JSON,
+    /// of whatever stands before it otherwise.
+    #[must_use]
+    pub fn unreadable(self) -> FailureKind {
+        let success = (200..300).contains(&self.status);
+        let its_own = if success {
+            serde_json::from_slice::<IgnoredAny>(self.body).is_ok()
+        } else {
+            Problem::of(self).is_some()
+        };
+        if its_own {
+            FailureKind::Unexpected
+        } else {
+            FailureKind::Unreadable
+        }
+    }
+}
+
 /// What the service has to say: the verb knows what each means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
@@ -168,6 +199,27 @@ pub enum Answer<'a> {
     AlreadyExists,
     /// The request makes no sense, for this reason; nothing was done.
     Invalid(String),
+}
+
+/// An answer that is none of those that the verb has.
+pub(super) struct Unreadable(pub(super) String);
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Unreadable {
+    /// For what the verb never answers.
+    pub(super) fn unexpected(answer: &Answer<'_>) -> Self {
+        Self(match answer {
+            Answer::Success(status, _) => format!("{status} says nothing here"),
+            Answer::NotFound => "not found, though it is always there".to_owned(),
+            Answer::AlreadyExists => "already there, though nothing is made".to_owned(),
+            Answer::Invalid(detail) => format!("it cannot make sense of the request: {detail}"),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -226,8 +278,8 @@ pub fn judge<'a>(peer: &str, address: &str, received: Received<'a>) -> Result<An
         retry_after: received.retry_after,
     };
     let strange = || {
-        let kind = FailureKind::Unreadable;
-        failure(kind, format!("{peer} at {address} answered {status}: {said}"))
+        let detail = format!("{peer} at {address} answered {status}: {said}");
+        failure(received.unreadable(), detail)
     };
     let code = problem.as_ref().map(|problem| problem.code.as_str());
     match (status, code) {

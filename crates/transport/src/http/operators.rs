@@ -7,8 +7,8 @@ use contracts::operators::{Instruction, Retried, RulingOutcome, StepView};
 use serde::Serialize;
 
 use super::batch::body;
-use super::failure::Answer;
-use super::peer::{Peer, Request, Unreadable};
+use super::failure::{Answer, Unreadable};
+use super::peer::{Peer, Request};
 use super::retry::Repeat;
 
 /// Repeated after any failure: a ruling is idempotent by its verdict.

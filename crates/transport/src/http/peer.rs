@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::circuit::{Circuit, Report, Ticket};
-use super::failure::{Answer, Failure, FailureKind, Received, judge};
+use super::failure::{Answer, Failure, FailureKind, Received, Unreadable, judge};
 use super::metrics::PeerMetrics;
 use super::options::{InvalidPeer, Options, address, authorization};
 use super::retry::Repeat;
@@ -24,6 +24,8 @@ use super::traceparent;
 
 /// The media type of problems (RFC 9457).
 const PROBLEM_JSON: &str = "application/problem+json";
+/// With less time left than this nothing is sent: it would end in doubt, and say nothing of the peer.
+const LEAST_TIME: Duration = Duration::from_millis(100);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Another service over HTTP. Clones are the same: they share connections, bounds and circuit.
@@ -79,27 +81,6 @@ impl Request {
             body,
             repeat,
         }
-    }
-}
-
-/// An answer that is none of those that the verb has.
-pub(super) struct Unreadable(pub(super) String);
-
-impl From<serde_json::Error> for Unreadable {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl Unreadable {
-    /// For what the verb never answers.
-    pub(super) fn unexpected(answer: &Answer<'_>) -> Self {
-        Self(match answer {
-            Answer::Success(status, _) => format!("{status} says nothing here"),
-            Answer::NotFound => "not found, though it is always there".to_owned(),
-            Answer::AlreadyExists => "already there, though nothing is made".to_owned(),
-            Answer::Invalid(detail) => format!("it cannot make sense of the request: {detail}"),
-        })
     }
 }
 
@@ -164,7 +145,16 @@ impl Peer {
         let mut untouched = true;
         let mut made = 0;
         loop {
-            let failure = match self.attempt(request, deadline, &read).await {
+            let heard = |answer: Answer<'_>| match answer {
+                // One of another version may answer this time: what it cannot read, the one before may have done.
+                Answer::Invalid(detail) if !untouched => Err(Unreadable(format!(
+                    "refused, after an attempt that may have had an effect: {detail}"
+                ))),
+                other @ (Answer::Success(..) | Answer::NotFound | Answer::AlreadyExists | Answer::Invalid(_)) => {
+                    read(other)
+                }
+            };
+            let failure = match self.attempt(request, deadline, heard).await {
                 Ok(value) => {
                     self.0.denied.store(false, Ordering::Relaxed);
                     return Ok(value);
@@ -174,7 +164,7 @@ impl Peer {
             made += 1;
             untouched &= failure.kind.nothing_was_done();
             self.note(&failure);
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = self.begin_by(deadline).saturating_duration_since(Instant::now());
             let (rules, draw) = (self.0.options.retry, self.0.entropy.next_u64());
             let Some(pause) = rules.pause(made, left, &failure, request.repeat, draw) else {
                 return Err(failure.into_error(untouched));
@@ -206,11 +196,14 @@ impl Peer {
             let detail = format!("too much is under way to {} already", parts.service);
             Failure::new(FailureKind::Overloaded, detail)
         };
-        let place = timeout_at(deadline, parts.places.acquire()).await;
+        let begin_by = self.begin_by(deadline);
+        let place = timeout_at(begin_by, parts.places.acquire()).await;
         let _place = place.map_err(|_| full())?.map_err(|_| full())?;
-        if Instant::now() >= deadline {
+        let now = Instant::now();
+        if now >= begin_by {
             return Err(full());
         }
+        let limit = deadline.duration_since(now).min(parts.options.attempt_timeout);
         let ticket = self.circuit().admit(self.now()).map_err(not_asked)?;
         let mut under_way = UnderWay {
             peer: self,
@@ -218,13 +211,17 @@ impl Peer {
         };
         parts.metrics.requests.one();
         let watch = Stopwatch::start();
-        let outcome = self.exchange(request, deadline, read).await;
+        let outcome = self.exchange(request, limit, read).await;
         match &outcome {
             Ok(_) => parts.metrics.answered.record_time(watch.elapsed()),
             Err(failure) => parts.metrics.failed(failure.kind),
         }
-        let away = outcome.as_ref().is_err_and(|failure| failure.kind.is_away());
-        under_way.ended(if away { Report::Away } else { Report::Answered });
+        under_way.ended(match outcome.as_ref().map_err(|failure| failure.kind) {
+            // It had less time than an attempt has: that is no fault of the peer.
+            Err(FailureKind::TimedOut) if limit < parts.options.attempt_timeout => Report::GivenUp,
+            Err(kind) if kind.is_away() => Report::Away,
+            Ok(_) | Err(_) => Report::Answered,
+        });
         outcome
     }
 
@@ -232,13 +229,11 @@ impl Peer {
     async fn exchange<T>(
         &self,
         request: &Request,
-        deadline: Instant,
+        limit: Duration,
         read: impl Fn(Answer<'_>) -> Result<T, Unreadable>,
     ) -> Result<T, Failure> {
         let parts = &*self.0;
         let (service, address) = (parts.service.as_str(), parts.address.as_str());
-        let left = deadline.saturating_duration_since(Instant::now());
-        let limit = left.min(parts.options.attempt_timeout);
         let response = self.request(request, limit).send().await;
         let mut response = response.map_err(|error| self.failed(error))?;
         let status = response.status().as_u16();
@@ -252,8 +247,14 @@ impl Peer {
         };
         read(judge(service, address, received)?).map_err(|Unreadable(why)| {
             let detail = format!("{service} at {address} gave an answer that cannot be read: {why}");
-            Failure::new(FailureKind::Unreadable, detail)
+            Failure::new(received.unreadable(), detail)
         })
+    }
+
+    /// Until when there is time enough for another attempt.
+    fn begin_by(&self, deadline: Instant) -> Instant {
+        let least = LEAST_TIME.min(self.0.options.call_timeout / 4);
+        deadline.checked_sub(least).unwrap_or(deadline)
     }
 
     fn request(&self, request: &Request, limit: Duration) -> RequestBuilder {

@@ -142,6 +142,8 @@ async fn a_peer_that_refuses_or_stumbles_is_there() {
         super::peer::problem(500, "internal", ""),
         super::peer::problem(503, "overloaded", "retry-after: 60\r\n"),
         super::peer::problem(404, "not_found", ""),
+        super::peer::problem(418, "of_a_newer_version", ""),
+        json("200 OK", r#"{"of": "a newer version"}"#),
     ] {
         let peer = Scripted::new(move |_, _| Manner::Says(answer.clone())).await;
         let balance = balance_at(&peer.address, lasting(brisk()));
@@ -150,6 +152,38 @@ async fn a_peer_that_refuses_or_stumbles_is_there() {
         }
         assert_eq!((peer.seen().len(), balance.0.metrics().circuit()), (5, 0));
     }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_the_service_speaks_against_it() {
+    for garbage in [json("200 OK", "<html>"), json("418 Teapot", "{}")] {
+        let peer = Scripted::new(move |_, _| Manner::Says(garbage.clone())).await;
+        let balance = balance_at(&peer.address, lasting(brisk()));
+        for _ in 0..5 {
+            assert!(asked(&balance).await.is_err());
+        }
+        assert_eq!((peer.seen().len(), balance.0.metrics().circuit()), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn attempts_that_had_too_little_time_do_not_speak_against_the_peer() {
+    let peer = Scripted::new(|_, _| Manner::IsSilent).await;
+    let options = Options {
+        attempt_timeout: Duration::from_secs(30),
+        call_timeout: Duration::from_millis(200),
+        ..lasting(brisk())
+    };
+    let balance = balance_at(&peer.address, options);
+    for _ in 0..3 {
+        assert!(matches!(asked(&balance).await, Err(ClientError::Unavailable(_))));
+    }
+    let metrics = balance.0.metrics();
+    assert_eq!(
+        (metrics.requests.get(), metrics.failures(FailureKind::TimedOut)),
+        (3, 3)
+    );
+    assert_eq!((metrics.opened.get(), metrics.circuit()), (0, 0));
 }
 
 #[tokio::test]

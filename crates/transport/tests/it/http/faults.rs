@@ -191,3 +191,16 @@ async fn what_was_not_looked_at_is_sent_again_whatever_it_is() {
     let balance = balance_at(&peer.address, options);
     assert_eq!(soon(balance.open_wallet(user())).await, Ok(Opened::Now));
 }
+
+#[tokio::test]
+async fn what_an_attempt_before_may_have_booked_is_not_refused_by_one_that_cannot_read_it() {
+    let peer = Scripted::new(|number, _| match number {
+        // Booked, and the answer lost; then a replica of an older version answers.
+        0 => Manner::SaysAndCloses(String::new()),
+        _ => Manner::Says(problem(422, "invalid", "")),
+    })
+    .await;
+    let answer = soon(balance_at(&peer.address, brisk()).post(vec![super::batches::pay_in(1)])).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(peer.seen().len(), 3, "a newer one might have answered");
+}
