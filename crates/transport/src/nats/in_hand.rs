@@ -132,16 +132,16 @@ impl InHand {
     async fn hand_out(&self, parts: Vec<Part>, unsaid: Duration, listener: mpsc::Sender<Vec<Delivery>>) -> Verdict {
         let (words, mut said) = mpsc::channel(parts.len().max(1));
         let (mut texts, mut readable, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, Part { text, message }) in parts.into_iter().enumerate() {
+        for Part { text, message } in parts {
             match message {
                 Ok(message) => {
-                    let words = words.clone();
+                    let (place, words) = (texts.len(), words.clone());
                     readable.push(Delivery::receipted(message, Box::new(NatsReceipt { place, words })));
+                    // What is left of these in the end comes again, after this pause.
+                    texts.push(Some((text, unsaid)));
                 }
-                Err(error) => unreadable.push((place, error)),
+                Err(error) => unreadable.push((text, error)),
             }
-            // What is left of these in the end comes again, after this pause.
-            texts.push(Some((text, unsaid)));
         }
         drop(words);
         if !readable.is_empty() {
@@ -150,13 +150,6 @@ impl InHand {
         }
         // Who listens to a transport that closes hears so when all envelopes have arrived, not when all are settled.
         drop(listener);
-        for (place, error) in unreadable {
-            if let Some((text, _)) = &texts[place]
-                && self.bury(text.clone(), error).await
-            {
-                texts[place] = None;
-            }
-        }
         while let Some((place, word)) = said.recv().await {
             match (word, &mut texts[place]) {
                 (Word::Done, text) => *text = None,
@@ -164,33 +157,55 @@ impl InHand {
                 (Word::Again(_), None) => {}
             }
         }
-        self.judge(texts).await
+        self.judge(texts, unreadable, unsaid).await
     }
 
-    /// What becomes of an envelope of which these texts are left, each with its pause.
-    async fn judge(&self, texts: Vec<Option<(String, Duration)>>) -> Verdict {
-        let all = texts.len();
-        let (left, pauses): (Vec<String>, Vec<Duration>) = texts.into_iter().flatten().unzip();
+    /// What becomes of an envelope of which these texts are left, each with its pause, and these cannot be read. They are
+    /// buried last: as long as the whole may come again, each time would bury them once more.
+    async fn judge(
+        &self,
+        texts: Vec<Option<(String, Duration)>>,
+        unreadable: Vec<(String, String)>,
+        unsaid: Duration,
+    ) -> Verdict {
+        let all = texts.len() + unreadable.len();
+        let left: Vec<_> = texts.into_iter().flatten().collect();
+        if let Err(again) = self.part(left, all).await {
+            return again;
+        }
+        let mut unburied = Vec::new();
+        for (text, error) in unreadable {
+            if !self.bury(text.clone(), error).await {
+                unburied.push((text, unsaid));
+            }
+        }
+        self.part(unburied, all).await.err().unwrap_or(Verdict::Done)
+    }
+
+    /// Publishes what is left of an envelope of `all` messages as one of its own, after the longest of its pauses.
+    ///
+    /// # Errors
+    /// That the whole is to come again.
+    async fn part(&self, left: Vec<(String, Duration)>, all: usize) -> Result<(), Verdict> {
+        let (left, pauses): (Vec<String>, Vec<Duration>) = left.into_iter().unzip();
         let Some(longest) = pauses.into_iter().max() else {
-            return Verdict::Done;
+            return Ok(());
         };
         let again = Verdict::Again(self.spread(longest));
         if left.len() == all {
-            return again;
+            return Err(again);
         }
         tokio::select! {
-            () = self.shared.closing.cancelled() => return again,
+            () = self.shared.closing.cancelled() => return Err(again),
             // sleep: whoever asked for them again asked for this pause
             () = tokio::time::sleep(longest) => {}
         }
         let envelopes = envelope::pack_texts(left, &self.shared.settings.bounds);
-        match self.shared.publisher.publish(self.queue, envelopes).await {
-            Ok(()) => Verdict::Done,
-            Err(reason) => {
-                tracing::debug!(queue = %self.queue, reason, "the rest of an envelope could not be published; all of it comes again");
-                again
-            }
-        }
+        let published = self.shared.publisher.publish(self.queue, envelopes).await;
+        published.map_err(|reason| {
+            tracing::debug!(queue = %self.queue, reason, "the rest of an envelope could not be published; all of it comes again");
+            again
+        })
     }
 
     /// Whether the letter is stored.

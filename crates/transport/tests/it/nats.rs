@@ -199,6 +199,28 @@ async fn a_dead_letter_that_could_not_be_stored_is_not_given_up() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_buried_once_however_often_its_neighbour_comes_again() {
+    let given = given_nats();
+    // No room for the rest of an envelope beside it: the whole of it comes again.
+    let bounds = Bounds {
+        queue_envelopes: 1,
+        ..Bounds::default()
+    };
+    let transport = given.transport_with(|settings| settings.bounds = bounds).await;
+    let mut listener = transport.subscribe(QUEUE).await.unwrap();
+    let good = serde_json::to_string(&orders(7, 7)[0]).unwrap();
+    let stranger = given.stranger().await;
+    let stored = stranger.publish(QUEUE.as_str(), format!("[8,{good}]").into()).await;
+    stored.unwrap().await.unwrap();
+    for delivery in taken(&mut listener, 1).await {
+        delivery.again(Duration::ZERO).await;
+    }
+    assert_eq!(received(&mut listener, 10).await, [7]);
+    given.emptied().await;
+    assert_eq!((given.metrics.redelivered.get(), given.metrics.dead.get()), (2, 1));
+}
+
+#[tokio::test]
 async fn dead_letters_lie_in_the_table_of_whoever_listens() {
     let (given, _rows) = a_fresh_store();
     let letters = SqliteLetters::new(
