@@ -290,11 +290,16 @@ impl Listener {
     }
 
     /// Why nothing arrives, if there is a reason but that nothing is there.
-    async fn diagnose(&self, consumer: &PullConsumer) -> Option<Broken> {
+    async fn diagnose(&mut self, consumer: &PullConsumer) -> Option<Broken> {
         match consumer.get_info().await {
             Ok(info) => {
                 let most = usize::try_from(info.config.max_ack_pending).unwrap_or(usize::MAX);
-                (info.num_pending > 0 && info.num_ack_pending < most).then_some(Broken::Stalled)
+                if info.num_pending > 0 && info.num_ack_pending < most {
+                    return Some(Broken::Stalled);
+                }
+                // Two stalls with a healthy look in between are not in a row.
+                self.stalls = 0;
+                None
             }
             Err(error) => Some(match error.kind() {
                 ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound => Broken::Gone,
