@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -145,6 +145,37 @@ fn compare(wanted: &Config, found: &Config) -> Result<(), StreamError> {
     Ok(())
 }
 
+/// With fewer deliveries messages would be given up unseen, with a shorter wait what one works on would go to others, and
+/// without its content an envelope would be a dead letter.
+fn compare_consumer(wanted: &pull::Config, found: &consumer::Config) -> Result<(), StreamError> {
+    let name = found.durable_name.as_deref().unwrap_or_default();
+    let vital = [
+        ("ack_policy", wanted.ack_policy == found.ack_policy),
+        ("max_deliver", found.max_deliver <= 0),
+        ("ack_wait", wanted.ack_wait <= found.ack_wait),
+        ("headers_only", wanted.headers_only == found.headers_only),
+    ];
+    if let Some((what, _)) = vital.iter().find(|(_, same)| !same) {
+        return Err(StreamError::Wrong(format!(
+            "there is a consumer {name} whose {what} is not ours; remove it (`nats consumer rm {name} {name}`), nothing is \
+             lost by that"
+        )));
+    }
+    let bounds = [
+        ("ack_wait", wanted.ack_wait == found.ack_wait),
+        ("max_ack_pending", wanted.max_ack_pending == found.max_ack_pending),
+        ("filter_subject", wanted.filter_subject == found.filter_subject),
+    ];
+    for (what, _) in bounds.iter().filter(|(_, same)| !same) {
+        tracing::warn!(
+            consumer = name,
+            what,
+            "a consumer's bound is not the configured one; it is left as it is"
+        );
+    }
+    Ok(())
+}
+
 /// The consumer of a queue, made where it is missing, with its stream. Whether it had to be made.
 pub(super) async fn consumer(
     context: &Context,
@@ -154,10 +185,10 @@ pub(super) async fn consumer(
 ) -> Result<(PullConsumer, bool), StreamError> {
     let name = queue.as_str();
     match context.get_consumer_from_stream::<pull::Config, _, _>(name, name).await {
-        Ok(consumer) if consumer.cached_info().config.ack_policy == AckPolicy::Explicit => Ok((consumer, false)),
-        Ok(_) => Err(StreamError::Wrong(format!(
-            "the consumer {name} does not acknowledge one by one"
-        ))),
+        Ok(consumer) => {
+            compare_consumer(&wanted_consumer(queue, bounds, times), &consumer.cached_info().config)?;
+            Ok((consumer, false))
+        }
         Err(error) => match error.kind() {
             ConsumerErrorKind::JetStream(refusal) if is_absent(refusal.error_code()) => {
                 ensure(context, queue, bounds).await?;

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream;
 use test_servers::nats::Nats;
 use tokio::time::Instant;
@@ -150,6 +151,27 @@ async fn bounds_that_an_operator_changed_stay_as_they_are() {
     let found = stranger.get_stream(QUEUE.as_str()).await.unwrap();
     assert_eq!(found.cached_info().config.max_messages, 7);
     transport.publish(QUEUE, orders(1, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_consumer_that_would_give_messages_up_is_not_listened_to() {
+    let given = given_nats();
+    let transport = given.transport().await;
+    let stranger = given.stranger().await;
+    let theirs = pull::Config {
+        durable_name: Some(QUEUE.as_str().to_owned()),
+        max_deliver: 3,
+        ..pull::Config::default()
+    };
+    let made = stranger.create_consumer_on_stream(theirs, QUEUE.as_str()).await;
+    made.unwrap();
+    let mut listener = transport.subscribe(QUEUE).await.unwrap();
+    transport.publish(QUEUE, orders(1, 1)).await.unwrap();
+    let short = Duration::from_millis(300);
+    assert!(tokio::time::timeout(short, listener.receive(1)).await.is_err());
+    let removed = stranger.delete_consumer_from_stream(QUEUE.as_str(), QUEUE.as_str());
+    removed.await.unwrap();
+    assert_eq!(received(&mut listener, 1).await, [1]);
 }
 
 #[tokio::test]
