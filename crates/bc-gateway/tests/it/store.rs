@@ -379,4 +379,7 @@ async fn sqlite_conforms() {
     suite
         .coins_that_were_reserved_and_given_up_since_the_count_are_not_swept()
         .await;
+    suite
+        .pages_of_what_is_open_and_what_is_dead_leave_nothing_out_and_are_in_order()
+        .await;
 }

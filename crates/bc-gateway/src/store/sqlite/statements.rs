@@ -51,16 +51,19 @@ pub(super) fn confirmed_nonce(connection: &Connection, user: UserId) -> rusqlite
         .optional()
 }
 
-/// The commands that are not at their end, by two indexes: those that are would be looked at otherwise.
+/// The commands that are not at their end, by two indexes: those that are would be looked at otherwise. Of each kind no more
+/// than a page is kept while they are looked through; an order of its own in an index would cost every command a write.
 pub(super) fn unfinished(connection: &Connection, after: i64, limit: i64) -> rusqlite::Result<Vec<Unfinished>> {
     connection
         .prepare_cached(
             "SELECT rowid, order_id, step, content, state, tries, last_reason, answer_missing_since, created_at
              FROM bc_gateway_commands WHERE rowid IN
-             (SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_due WHERE state = 'open'
+             (SELECT * FROM (SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_due
+                             WHERE state = 'open' AND rowid > ?1 ORDER BY rowid LIMIT ?2)
               UNION ALL
-              SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_dead WHERE state = 'dead')
-             AND rowid > ? ORDER BY rowid LIMIT ?",
+              SELECT * FROM (SELECT rowid FROM bc_gateway_commands INDEXED BY bc_gateway_commands_dead
+                             WHERE state = 'dead' AND rowid > ?1 ORDER BY rowid LIMIT ?2))
+             ORDER BY rowid LIMIT ?2",
         )?
         .query_map([after, limit], to_unfinished)?
         .collect()

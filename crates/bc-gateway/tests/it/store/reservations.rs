@@ -126,4 +126,33 @@ impl Suite {
         assert!(self.begins(&after, 6, 2).await);
         self.given_up(&other).await;
     }
+    /// After all others: it leaves some open and some dead.
+    pub(super) async fn pages_of_what_is_open_and_what_is_dead_leave_nothing_out_and_are_in_order(&self) {
+        let before = self.store.unfinished(None, 100).await.unwrap();
+        let before = before.last().map(|step| step.number);
+        for number in 21..=28 {
+            let claimed = self.claimed(key(number, Step::Withdraw)).await;
+            if !matches!(number, 21 | 22 | 25) {
+                continue;
+            }
+            let error = "nobody can read it".to_owned();
+            let dead = vec![(claimed.key, claimed.epoch, Settlement::Dead { error })];
+            self.commands.settle(NOW, dead).await.unwrap();
+        }
+        for limit in 1..=9 {
+            let (mut seen, mut after) = (Vec::new(), before);
+            loop {
+                let page = self.store.unfinished(after, limit).await.unwrap();
+                let Some(last) = page.last() else { break };
+                after = Some(last.number);
+                assert!(page.len() <= limit);
+                seen.extend(page.iter().map(|step| (step.order_id.get(), step.state)));
+            }
+            let expected = (21..=28).map(|number| {
+                let dead = matches!(number, 21 | 22 | 25);
+                (number, if dead { State::Dead } else { State::Open })
+            });
+            assert_eq!(seen, expected.collect::<Vec<_>>(), "{limit}");
+        }
+    }
 }
