@@ -269,8 +269,17 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         // The server may be down on purpose, or gone with its databases; then there is nothing to tidy.
-        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let _ = administer(&self.server, &[drop]);
+        let name = &self.name;
+        let database = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        // Roles belong to the server; those of this database begin with its name.
+        let roles = format!(
+            "DO $$ DECLARE one text; BEGIN
+                 FOR one IN SELECT rolname FROM pg_roles WHERE starts_with(rolname, '{name}_') LOOP
+                     EXECUTE format('DROP ROLE IF EXISTS %I', one);
+                 END LOOP;
+             END $$"
+        );
+        let _ = administer(&self.server, &[database, roles]);
     }
 }
 
@@ -401,11 +410,18 @@ mod tests {
     }
 
     #[test]
-    fn a_database_goes_with_its_test() {
+    fn a_database_goes_with_its_test_and_so_do_its_roles() {
         let database = TestDatabase::create();
         let (server, name) = (database.server.clone(), database.name().to_owned());
+        let role = format!("CREATE ROLE {name}_exchanger");
+        assert_eq!(administer(&server, std::slice::from_ref(&role)), Ok(()));
         drop(database);
-        let again = [format!("CREATE DATABASE {name}"), format!("DROP DATABASE {name}")];
+        let again = [
+            format!("CREATE DATABASE {name}"),
+            format!("DROP DATABASE {name}"),
+            role,
+            format!("DROP ROLE {name}_exchanger"),
+        ];
         assert_eq!(administer(&server, &again), Ok(()));
     }
 }
