@@ -247,7 +247,7 @@ legs! {
     WithdrawSent = 33, "withdraw_sent";
     /// The same of a withdrawal that is taken back.
     WithdrawBackSent = 34, "withdraw_back_sent";
-    /// External chain → user: what they had sent back, and what was given up.
+    /// External chain → user: what they had paid for taking a withdrawal back, where that was given up.
     WithdrawBackUndone = 35, "withdraw_back_undone";
     /// Hot wallet → venue: the crypto sold back.
     ReversePay = 40, "reverse_pay";
