@@ -41,6 +41,9 @@ pub struct Tx {
     connection: Option<Object>,
     begin: &'static str,
     begun: bool,
+    /// A statement was sent, or was to be, and is not known to have succeeded. The server would answer a commit with
+    /// success though it undoes all, and what follows a beginning that was never sent would not be undone.
+    failed: bool,
     answer: Duration,
     writes: Vec<Write>,
     after_commit: Vec<Effect>,
@@ -54,6 +57,7 @@ impl Tx {
             connection: Some(connection),
             begin: WRITING,
             begun: false,
+            failed: false,
             answer,
             writes: Vec::new(),
             after_commit: Vec::new(),
@@ -72,7 +76,7 @@ impl Tx {
     /// # Errors
     /// What the server or the connection says; nothing else may be done in this transaction then.
     pub async fn query(&mut self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, TxError> {
-        let (begin, answer) = (self.begin(), self.answer);
+        let (begin, answer) = (self.begin()?, self.answer);
         let connection = self.connection()?;
         let work = async {
             let statement = connection.prepare_cached(sql).await?;
@@ -81,7 +85,9 @@ impl Tx {
             begun?;
             rows
         };
-        Ok(timeout(answer, work).await.map_err(|_| TxError::Silent(answer))??)
+        let rows = timeout(answer, work).await.map_err(|_| TxError::Silent(answer))??;
+        self.failed = false;
+        Ok(rows)
     }
 
     /// Keeps a statement until the work is done. It must change `rows` rows, if that is said.
@@ -102,6 +108,7 @@ impl Tx {
     /// and not answered.
     pub(super) async fn commit(mut self) -> Result<(), TxError> {
         self.flush().await?;
+        self.sound()?;
         if self.begun {
             self.send_commit().await?;
             self.begun = false;
@@ -151,7 +158,7 @@ impl Tx {
 
     /// Sends statements in one round trip, and looks at the answers of all.
     async fn send(&mut self, writes: Vec<Write>, envelopes: Vec<Envelope>) -> Result<(), TxError> {
-        let (begin, answer) = (self.begin(), self.answer);
+        let (begin, answer) = (self.begin()?, self.answer);
         let connection = self.connection()?;
         let work = async {
             let mut prepared = Vec::with_capacity(writes.len());
@@ -181,15 +188,27 @@ impl Tx {
             let hand_over = envelope.hand_over(&rows?)?;
             self.after_commit(hand_over);
         }
+        self.failed = false;
         Ok(())
     }
 
-    /// What has to be said first, if this is the first statement.
-    fn begin(&mut self) -> Option<&'static str> {
+    /// What has to be said first, if this is the first statement. Until it has succeeded it counts as failed: whoever
+    /// stops waiting for it does not know either.
+    fn begin(&mut self) -> Result<Option<&'static str>, TxError> {
+        self.sound()?;
+        self.failed = true;
         let first = !self.begun;
         // From here on the connection is not used again unless the end is known.
         self.begun = true;
-        first.then_some(self.begin)
+        Ok(first.then_some(self.begin))
+    }
+
+    /// Refuses to go on after a failure.
+    fn sound(&self) -> Result<(), TxError> {
+        if self.failed {
+            return Err(TxError::Value("a statement of this transaction has failed".to_owned()));
+        }
+        Ok(())
     }
 
     fn connection(&self) -> Result<&Object, TxError> {
