@@ -85,7 +85,11 @@ impl Tx {
             begun?;
             rows
         };
-        let rows = timeout(answer, work).await.map_err(|_| TxError::Silent(answer))??;
+        let Ok(rows) = timeout(answer, work).await else {
+            self.give_up();
+            return Err(TxError::Silent(answer));
+        };
+        let rows = rows?;
         self.failed = false;
         Ok(rows)
     }
@@ -132,7 +136,7 @@ impl Tx {
         }
     }
 
-    /// Takes everything back; what only read has nothing to commit.
+    /// Takes everything back; what only read has nothing to commit. A server that has gone silent is not asked again.
     pub async fn roll_back(mut self) {
         let answer = self.answer;
         if self.begun
@@ -211,6 +215,13 @@ impl Tx {
         Ok(())
     }
 
+    /// Closes the connection; the server undoes what was not committed.
+    fn give_up(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+
     fn connection(&self) -> Result<&Object, TxError> {
         self.connection
             .as_ref()
@@ -220,11 +231,8 @@ impl Tx {
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if self.begun
-            && let Some(connection) = self.connection.take()
-        {
-            // Closes it; the server undoes what was not committed.
-            drop(Object::take(connection));
+        if self.begun {
+            self.give_up();
         }
     }
 }
