@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
+use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -116,10 +117,15 @@ pub(super) fn pool(url: &str, service: ServiceName, options: &Options) -> Result
         // A connection comes back with no transaction open, or not at all (`Tx`), so nothing has to be asked of it.
         recycling_method: RecyclingMethod::Fast,
     };
-    let first = first_words(service, options);
+    let (first, connect) = (first_words(service, options), options.connect);
     let greet = Hook::async_fn(move |client, _| {
         let first = first.clone();
-        Box::pin(async move { client.batch_execute(&first).await.map_err(HookError::Backend) })
+        Box::pin(async move {
+            // The pool's own time-out ends before its hooks begin.
+            let greeted = timeout(connect, client.batch_execute(&first)).await;
+            let greeted = greeted.map_err(|_| HookError::message("it does not answer in time"))?;
+            greeted.map_err(HookError::Backend)
+        })
     });
     Pool::builder(Manager::from_config(config, tls, manager))
         .max_size(options.connections.max(1))
@@ -167,9 +173,8 @@ pub(super) fn unreachable(service: ServiceName, error: &PoolError) -> ConnectErr
         }
         PoolError::Backend(error) => ConnectError::Unreachable(told(error)),
         PoolError::Timeout(_) => ConnectError::Unreachable("it does not answer in time".to_owned()),
-        PoolError::PostCreateHook(HookError::Message(_)) | PoolError::Closed | PoolError::NoRuntimeSpecified => {
-            ConnectError::Unreachable(error.to_string())
-        }
+        PoolError::PostCreateHook(HookError::Message(said)) => ConnectError::Unreachable(said.to_string()),
+        PoolError::Closed | PoolError::NoRuntimeSpecified => ConnectError::Unreachable(error.to_string()),
     }
 }
 
