@@ -117,7 +117,7 @@ impl PostgresLetters {
         let Some(commands) = &self.commands else {
             return Ok(Some("this service has no commands".to_owned()));
         };
-        let mut revival = Some(revival(key, instruction, commands.tells_nobody()));
+        let mut revival = revival(key, instruction, commands.tells_nobody()).into();
         Ok(not_revived(commands.intervene_in(tx, now, &mut revival).await?))
     }
 

@@ -1,6 +1,7 @@
 //! What operators do to a command, inside a transaction: decided from how it stands, recorded with its effect.
 
 use contracts::messages::Status;
+use contracts::operators::Instruction;
 use jiff::Timestamp;
 
 use super::PostgresCommands;
@@ -9,6 +10,54 @@ use crate::StoreError;
 use crate::commands::wording::{letter_of, subject_of};
 use crate::commands::{Amended, Amendment, CommandKey, Intervention, MAX_ACTS, Standing, State};
 use crate::postgres::{Tx, TxError};
+
+type Decide = Box<dyn FnOnce(&Standing) -> Amendment + Send>;
+
+/// An intervention through all tries of its transaction. It can decide once; what it decided holds for as long as the
+/// command stands as it stood.
+pub(in crate::postgres) struct Asked {
+    key: CommandKey,
+    verb: &'static str,
+    once: Option<(String, String)>,
+    instruction: Instruction,
+    decide: Option<Decide>,
+    decided: Option<(Standing, Amendment)>,
+}
+
+impl From<Intervention> for Asked {
+    fn from(intervention: Intervention) -> Self {
+        let Intervention {
+            key,
+            verb,
+            once,
+            instruction,
+            decide,
+        } = intervention;
+        Self {
+            key,
+            verb,
+            once,
+            instruction,
+            decide: Some(decide),
+            decided: None,
+        }
+    }
+}
+
+impl Asked {
+    fn decision(&mut self, standing: &Standing) -> Result<Amendment, StoreError> {
+        if let Some(decide) = self.decide.take() {
+            self.decided = Some((standing.clone(), decide(standing)));
+        }
+        match &self.decided {
+            Some((before, amendment)) if before == standing => Ok(amendment.clone()),
+            Some(_) | None => {
+                let changed = "the first try failed, and the command has changed since; ask again";
+                Err(StoreError::Unavailable(changed.to_owned()))
+            }
+        }
+    }
+}
 
 impl PostgresCommands {
     pub(super) async fn stand(&self, tx: &mut Tx, key: CommandKey) -> Result<Option<Standing>, TxError> {
@@ -26,20 +75,18 @@ impl PostgresCommands {
         })
     }
 
-    /// An intervention can decide once: it is taken out of `asked` then, and a second try says that it may be asked again.
     pub(in crate::postgres) async fn intervene_in(
         &self,
         tx: &mut Tx,
         now: Timestamp,
-        asked: &mut Option<Intervention>,
+        asked: &mut Asked,
     ) -> Result<Amended, TxError> {
-        let once_more = || StoreError::Unavailable("the command was in use; ask again".to_owned());
-        let key = asked.as_ref().ok_or_else(once_more)?.key;
+        let key = asked.key;
         let Some(mut row) = self.load_one(tx, &self.sql.lock, key).await? else {
             return Ok(Amended::Unknown);
         };
         let standing = self.standing_of(tx, &row).await?;
-        let said = match asked.as_ref().and_then(|asked| asked.once.as_ref()) {
+        let said = match &asked.once {
             Some((name, content)) => self.acts.said(tx, name).await?.map(|said| said == *content),
             None => None,
         };
@@ -52,14 +99,7 @@ impl PostgresCommands {
             Some(false) => return Ok(Amended::Contradicted),
             None => {}
         }
-        let Intervention {
-            verb,
-            once,
-            instruction,
-            decide,
-            ..
-        } = asked.take().ok_or_else(once_more)?;
-        let amended = match decide(&standing) {
+        let amended = match asked.decision(&standing)? {
             Amendment::Refuse { detail } => return Ok(Amended::Refused { detail }),
             Amendment::Nudge => {
                 self.nudge(tx, now, &mut row, &standing)?;
@@ -87,9 +127,15 @@ impl PostgresCommands {
                 None,
             );
         }
-        let (name, content) = once.unzip();
-        self.acts
-            .record(tx, now, (verb, subject_of(key)), &instruction, content, name);
+        let (name, content) = asked.once.clone().unzip();
+        self.acts.record(
+            tx,
+            now,
+            (asked.verb, subject_of(key)),
+            &asked.instruction,
+            content,
+            name,
+        );
         Ok(amended)
     }
 

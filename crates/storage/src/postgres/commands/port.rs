@@ -8,6 +8,7 @@ use contracts::messages::{FailureCode, StepResult};
 use contracts::time::later;
 use jiff::Timestamp;
 
+use super::intervene::Asked;
 use super::{PostgresCommands, Which};
 use crate::StoreError;
 use crate::commands::{
@@ -130,7 +131,7 @@ impl CommandStore for PostgresCommands {
     }
 
     async fn intervene(&self, now: Timestamp, intervention: Intervention) -> Result<Amended, StoreError> {
-        let mut asked = Some(intervention);
+        let mut asked = Asked::from(intervention);
         crate::in_transaction!(self.database, tx => self.intervene_in(&mut tx, now, &mut asked))
     }
 
