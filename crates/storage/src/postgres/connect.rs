@@ -139,7 +139,8 @@ pub(super) fn pool(url: &str, service: ServiceName, options: &Options) -> Result
 
 /// What a connection is told first: whose it is, how long anything may take, and that a commit is on disk when it is
 /// answered, whatever the server's own settings say. A process that stands still with a transaction open loses it, and its
-/// locks, when it has stood longer than any statement may take.
+/// locks, when it has stood longer than any statement may take. A statement whose caller has hung up is ended soon (by
+/// servers from 14 on): its place in the pool is free already.
 fn first_words(service: ServiceName, options: &Options) -> String {
     let role = role("", service);
     let statement = options.statement.as_millis();
@@ -148,6 +149,7 @@ fn first_words(service: ServiceName, options: &Options) -> String {
                 set_config('statement_timeout', '{statement}', false),
                 set_config('idle_in_transaction_session_timeout', '{statement}', false),
                 set_config('jit', 'off', false);
+         SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )

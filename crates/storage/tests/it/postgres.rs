@@ -5,6 +5,7 @@ mod at_work;
 #[path = "suites/commands.rs"]
 mod commands;
 mod crossing;
+mod failed;
 mod lost;
 #[path = "suites/migrations.rs"]
 mod migrations;
