@@ -36,6 +36,9 @@ use self::streams::StreamError;
 use crate::metrics::TransportMetrics;
 use crate::queue::{PublishError, Subscription, Transport};
 
+/// What is left for the headers of a publication, its id, in what a server takes at once.
+const HEADER_BYTES: usize = 256;
+
 /// What a transport needs from its process.
 pub struct NatsParts {
     /// Where messages go that cannot be read.
@@ -67,6 +70,18 @@ struct Shared {
     metrics: Arc<TransportMetrics>,
     closing: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Shared {
+    /// The bounds of envelopes: ours, and what the server takes.
+    fn envelope_bounds(&self) -> Bounds {
+        let bounds = self.settings.bounds.clone();
+        let taken = self.client.max_payload().saturating_sub(HEADER_BYTES);
+        Bounds {
+            envelope_bytes: bounds.envelope_bytes.min(taken),
+            ..bounds
+        }
+    }
 }
 
 impl NatsTransport {
@@ -155,7 +170,7 @@ impl Transport for NatsTransport {
     /// published after an error.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError> {
         let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let envelopes = envelope::pack(&messages, &self.shared.settings.bounds);
+        let envelopes = envelope::pack(&messages, &self.shared.envelope_bounds());
         let metrics = &self.shared.metrics;
         match self.shared.publisher.publish(queue, envelopes).await {
             Ok(()) => {

@@ -200,7 +200,7 @@ impl InHand {
             // sleep: whoever asked for them again asked for this pause
             () = tokio::time::sleep(longest) => {}
         }
-        let envelopes = envelope::pack_texts(left, &self.shared.settings.bounds);
+        let envelopes = envelope::pack_texts(left, &self.shared.envelope_bounds());
         let published = self.shared.publisher.publish(self.queue, envelopes).await;
         published.map_err(|reason| {
             tracing::debug!(queue = %self.queue, reason, "the rest of an envelope could not be published; all of it comes again");

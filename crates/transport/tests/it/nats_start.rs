@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use transport::nats::{ConnectError, Credentials, NatsSettings, Tls};
 use transport::queue::Transport as _;
 
-use crate::queues::{GivenNats, QUEUE, given_nats, orders, received};
+use crate::queues::{GivenNats, QUEUE, given_nats, orders, received, received_in_all};
 
 /// What is said of a start that fails: one line.
 fn line(error: &ConnectError) -> String {
@@ -172,6 +172,18 @@ async fn a_consumer_that_would_give_messages_up_is_not_listened_to() {
     let removed = stranger.delete_consumer_from_stream(QUEUE.as_str(), QUEUE.as_str());
     removed.await.unwrap();
     assert_eq!(received(&mut listener, 1).await, [1]);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_little_at_once_is_given_smaller_envelopes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nats.conf");
+    std::fs::write(&config, "max_payload: 4096\n").unwrap();
+    let given = on(Nats::start_with(&["-c", config.to_str().unwrap()]));
+    let transport = given.transport().await;
+    transport.publish(QUEUE, orders(1, 100)).await.unwrap();
+    let mut listener = transport.subscribe(QUEUE).await.unwrap();
+    assert_eq!(received_in_all(&mut listener, 100).await, (1..=100).collect::<Vec<_>>());
 }
 
 #[tokio::test]
