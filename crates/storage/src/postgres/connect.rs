@@ -1,5 +1,7 @@
 //! The way to the server: what a URL says, TLS, and what every connection is told first.
 
+use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 
 use contracts::ServiceName;
@@ -153,6 +155,23 @@ fn first_words(service: ServiceName, options: &Options) -> String {
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )
+}
+
+/// Whether a server that is starting, or on its way, may answer so. One that refuses us, or that we do not trust, will do so
+/// again.
+pub(super) fn may_come(error: &PoolError) -> bool {
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => match error.code() {
+            // Operator intervention, which a start counts as, and insufficient resources.
+            Some(code) => ["57", "53"].iter().any(|class| code.code().starts_with(class)),
+            None => {
+                let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+                error.is_closed() || source.is_some_and(|source| source.kind() != io::ErrorKind::InvalidData)
+            }
+        },
+        PoolError::Timeout(_) | PoolError::PostCreateHook(HookError::Message(_)) => true,
+        PoolError::Closed | PoolError::NoRuntimeSpecified => false,
+    }
 }
 
 /// Why no connection could be had.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use contracts::random::backoff;
 use contracts::{Entropy, ServiceName};
 use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::connect::{ConnectError, pool, unreachable};
+use super::connect::{ConnectError, may_come, pool, unreachable};
 use super::{Tx, TxError};
 use crate::StoreError;
 
@@ -19,10 +20,15 @@ use crate::StoreError;
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// The first pause between two looks for a server that is not there yet, which doubles, and the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How a service reaches the server, and how long anything may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// How long a start waits for a server that is not there yet.
+    pub patience: Duration,
     /// The most connections.
     pub connections: usize,
     /// How long a caller waits for one before it is told that the store is overloaded.
@@ -38,6 +44,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            patience: Duration::from_secs(10),
             connections: 8,
             wait: Duration::from_secs(1),
             connect: Duration::from_secs(5),
@@ -57,7 +64,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes sure that the server at `url` is there and has a role for `service`.
+    /// Makes sure that the server at `url` is there and has a role for `service`. Waits for a server that is not there yet,
+    /// for as long as the options say; what will not get better fails at once.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -68,8 +76,19 @@ impl Database {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ConnectError> {
         let pool = pool(url, service, &options)?;
+        let give_up = Instant::now() + options.patience;
+        let mut tried = 0;
         // The first connection shows whether all is well, and is kept for the first caller.
-        drop(pool.get().await.map_err(|error| unreachable(service, &error))?);
+        while let Err(error) = pool.get().await {
+            let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
+            if !may_come(&error) || Instant::now() + pause > give_up {
+                return Err(unreachable(service, &error));
+            }
+            tracing::warn!(error = %unreachable(service, &error), "no database yet; again shortly");
+            // sleep: a server that is not there cannot tell when it is
+            tokio::time::sleep(pause).await;
+            tried += 1;
+        }
         Ok(Self {
             service,
             pool,

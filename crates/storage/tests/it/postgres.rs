@@ -227,6 +227,7 @@ async fn administer(url: &str, statements: &[String]) {
 /// Short waits, for tests in which something does not answer.
 fn impatient() -> Options {
     Options {
+        patience: Duration::ZERO,
         wait: Duration::from_millis(200),
         statement: Duration::from_millis(500),
         ..Options::default()

@@ -9,12 +9,13 @@ use contracts::random::SeededEntropy;
 use futures::FutureExt as _;
 use storage::commands::{Amended, Amendment, CommandStore as _, Intervention};
 use storage::outbox::{Destination, OutboxStore as _};
-use storage::postgres::{ConnectError, Database, Options, Tx, TxError};
+use storage::postgres::{ConnectError, Database, Options, Tx, TxError, migrate};
 use storage::{StoreError, in_transaction};
+use test_servers::postgres::{Postgres, TestDatabase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{SERVICE, a_fresh_store, administer, connect, impatient};
+use super::{SERVICE, a_fresh_store, administer, connect, impatient, migrations};
 use crate::given::{command, key, noon};
 
 const INSERT: &str = "INSERT INTO exchanger.outbox (destination, payload, next_attempt_at, created_at)
@@ -156,4 +157,27 @@ async fn a_statement_whose_caller_has_hung_up_is_ended_by_the_server() {
     let freed = given.database.query("SELECT pg_advisory_xact_lock(1)", &[]).await;
     assert!(freed.is_ok(), "{freed:?}");
     holder.roll_back().await;
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_server_that_is_not_there_yet() {
+    let mut server = tokio::task::spawn_blocking(|| Postgres::start().unwrap())
+        .await
+        .unwrap();
+    let database = TestDatabase::create_on(&server.url());
+    let url = database.url();
+    migrate(&url, &[migrations()], noon()).await.unwrap();
+    server.stop();
+    let entropy = || Arc::new(SeededEntropy::new(1));
+    let refused = Database::connect(&url, SERVICE, impatient(), entropy()).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Unreachable(_))),
+        "{:?}",
+        refused.err()
+    );
+    let mut starts = Box::pin(Database::connect(&url, SERVICE, Options::default(), entropy()));
+    let waited = tokio::time::timeout(Duration::from_millis(100), &mut starts).await;
+    assert!(waited.is_err(), "it has not given up");
+    server.start_again();
+    assert!(starts.await.is_ok());
 }
