@@ -1,5 +1,5 @@
 //! The books on PostgreSQL, for several processes. A balance that was loaded is still true when it is written because its
-//! row is locked; who locks what, and when names are looked up, is [`book`]'s.
+//! row is locked; who locks what, and when names are looked up, is the business of `book.rs`.
 
 mod audit;
 mod book;
