@@ -6,7 +6,7 @@
 mod documents;
 mod listeners;
 mod metrics;
-mod outside;
+pub mod outside;
 mod readiness;
 mod translate;
 mod wiring;

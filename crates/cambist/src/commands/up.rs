@@ -31,7 +31,7 @@ pub(super) async fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     }
     establish_hot_wallet(&database, &settings, Arc::clone(&clock)).await?;
     let (internal_tokens, custody) = keys(&settings, entropy.as_ref())?;
-    let outside = Outside::open(&settings, &custody, &clock, entropy.as_ref())?;
+    let outside = Outside::open(&settings, &custody, &clock, &entropy)?;
     // Requests in flight have one such time to end, and then the work behind them has another.
     let drain = settings.drain_timeout.saturating_mul(2);
     if settings.deposits == Deposits::SelfService {

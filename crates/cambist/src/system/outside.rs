@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bc_gateway::Custody;
 use bc_gateway::chain::simulated::{RandomManners as ChainManners, Rates as ChainRates, SimulatedChain};
 use bc_gateway::ports::Chain;
@@ -34,7 +34,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// What the settings describe, kept under the data directory.
+    /// All three, as the settings describe them.
     ///
     /// # Errors
     /// Settings that make no sense together, or files that cannot be used.
@@ -42,19 +42,51 @@ impl Outside {
         settings: &Settings,
         custody: &Custody,
         clock: &Arc<dyn Clock>,
-        entropy: &dyn Entropy,
+        entropy: &Arc<dyn Entropy>,
     ) -> anyhow::Result<Self> {
-        let (venue, chain) = (venue(settings, clock)?, chain(settings, custody, clock)?);
+        let (venue, venue_books) = venue(settings, clock, entropy)?;
+        let (chain, chain_books) = chain(settings, custody, clock, entropy)?;
         Ok(Self {
-            books: vec![venue.database().clone(), chain.database().clone()],
-            venue: Arc::new(venue),
-            chain: Arc::new(chain),
-            mailer: mailer(settings, entropy)?,
+            venue,
+            chain,
+            mailer: mailer(settings, entropy.as_ref())?,
+            books: venue_books.into_iter().chain(chain_books).collect(),
         })
     }
 }
 
-fn venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedVenue> {
+/// The venue that the settings describe: at `venue_url`, or simulated here, under the data directory, with books of its own.
+///
+/// # Errors
+/// Settings that make no sense together, or files that cannot be used.
+pub fn venue(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    _: &Arc<dyn Entropy>,
+) -> anyhow::Result<(Arc<dyn Venue>, Option<Database>)> {
+    ensure!(settings.venue_url.is_none(), "venue_url is for services that run apart");
+    let venue = simulated_venue(settings, clock)?;
+    let books = venue.database().clone();
+    Ok((Arc::new(venue), Some(books)))
+}
+
+/// The chain that the settings describe: at `chain_url`, or simulated here, under the data directory, with books of its own.
+///
+/// # Errors
+/// Settings that make no sense together, or files that cannot be used.
+pub fn chain(
+    settings: &Settings,
+    custody: &Custody,
+    clock: &Arc<dyn Clock>,
+    _: &Arc<dyn Entropy>,
+) -> anyhow::Result<(Arc<dyn Chain>, Option<Database>)> {
+    ensure!(settings.chain_url.is_none(), "chain_url is for services that run apart");
+    let chain = simulated_chain(settings, custody, clock)?;
+    let books = chain.database().clone();
+    Ok((Arc::new(chain), Some(books)))
+}
+
+fn simulated_venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedVenue> {
     let market = Market {
         price: Price::parse(settings.venue_price.text()).context("venue_price")?,
         spread: settings.venue_spread_bp,
@@ -89,7 +121,7 @@ fn venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Simulate
     )?)
 }
 
-fn chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedChain> {
+fn simulated_chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedChain> {
     let rates = ChainRates {
         refuse_before_signing: settings.chain_refuse_bp,
         lost_broadcast: settings.chain_lost_broadcast_bp,
@@ -117,7 +149,11 @@ fn chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyh
     )?)
 }
 
-fn mailer(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<Arc<dyn Mailer>> {
+/// Mail as the settings describe it: by SMTP, or as files under the data directory.
+///
+/// # Errors
+/// Settings that make no sense together, or files that cannot be used.
+pub fn mailer(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<Arc<dyn Mailer>> {
     let sender: Sender = settings.mail_from.parse().context("mail_from")?;
     let Some(url) = settings.smtp_url.clone() else {
         let folder = settings.data_dir.join("mail");

@@ -106,6 +106,12 @@ settings! {
         bc_gateway_url: Option<ServiceUrl> = "";
         /// Internal address of `notification`, when it runs apart.
         notification_url: Option<ServiceUrl> = "";
+        /// Where the venue is: the address of a `cambist simulate`, which knows this process's token as `exchanger`'s or an
+        /// operator's. Empty: simulated inside this process.
+        venue_url: Option<ServiceUrl> = "";
+        /// Where the chain is: the address of a `cambist simulate`, which knows this process's token as `bc_gateway`'s or an
+        /// operator's. Empty: simulated inside this process.
+        chain_url: Option<ServiceUrl> = "";
     }
     "Mail" {
         /// The sender of mail. Its domain is also the name by which this process greets the mail server, and part of

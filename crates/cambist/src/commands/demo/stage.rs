@@ -76,7 +76,7 @@ impl Stage {
             manners.clone(),
         )?;
         let (heard, mails) = mpsc::channel(MAILS);
-        let mut usual = Outside::open(&settings, &custody, &clock, entropy.as_ref())?;
+        let mut usual = Outside::open(&settings, &custody, &clock, &entropy)?;
         usual.books.push(chain.database().clone());
         let outside = Outside {
             chain: Arc::new(chain),
