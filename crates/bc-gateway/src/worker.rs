@@ -147,6 +147,9 @@ async fn sweep_coins(sweep: Sweep, every: Duration, entropy: Arc<dyn Entropy>, s
 /// One round; before it, what a clock that was set back has put off is brought forward.
 async fn round(sweep: &Sweep, steps: &mut Steps) -> Result<Round, StoreError> {
     let now = sweep.clock.now();
-    steps.watch(now, sweep.store.bring_forward(now)).await?;
+    // What is due is found all the same.
+    if let Err(error) = steps.watch(now, sweep.store.bring_forward(now)).await {
+        tracing::warn!(%error, "sweeps that were put off could not be brought forward; again shortly");
+    }
     sweep.round().await
 }

@@ -27,7 +27,10 @@ pub(super) async fn run(wallet: &Wallet, stop: &CancellationToken) {
 }
 
 async fn take_up(wallet: &Wallet, steps: &mut Steps) -> Result<usize, StoreError> {
-    steps.watch(wallet.now(), make_due(wallet)).await?;
+    // What is due is found all the same.
+    if let Err(error) = steps.watch(wallet.now(), make_due(wallet)).await {
+        tracing::warn!(%error, "orders that were put off could not be brought forward; again shortly");
+    }
     re_issue(wallet).await
 }
 
