@@ -1,11 +1,12 @@
 //! The books on PostgreSQL, for several processes. A balance that was loaded is still true when it is written because its
 //! row is locked; who locks what, and when names are looked up, is the business of `book.rs`.
 
-mod audit;
+pub mod audit;
 mod book;
 mod desk;
 mod rows;
 mod statements;
+mod survey;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ use balance::store::sqlite::SqliteLedger;
 use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Refusal, Transfer, TransferId};
 use contracts::{Amount, Asset, DepositId, OrderId, UserId};
 use jiff::Timestamp;
+use service_kit::metrics::Survey;
 use storage::migrations::SchemaError;
 use storage::sqlite::{Database, Durability, OpenError, Options, migrate};
 use tempfile::TempDir;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 /// A ledger with everything it needs to live.
 pub(crate) struct Given {
     pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) survey: Arc<dyn Survey>,
     pub(crate) path: PathBuf,
     folder: TempDir,
 }
@@ -24,8 +26,10 @@ pub(crate) struct Given {
 impl Given {
     /// The same books, closed and opened again.
     pub(crate) fn restarted(self) -> Self {
-        let Self { ledger, folder, .. } = self;
-        drop(ledger);
+        let Self {
+            ledger, survey, folder, ..
+        } = self;
+        drop((ledger, survey));
         open(folder)
     }
 }
@@ -48,8 +52,10 @@ pub(crate) fn open(folder: TempDir) -> Given {
             .map(|_| ())
             .map_err(Unusable::Schema)
     });
+    let ledger = Arc::new(SqliteLedger::new(database.unwrap()));
     Given {
-        ledger: Arc::new(SqliteLedger::new(database.unwrap())),
+        ledger: ledger.clone(),
+        survey: ledger,
         path,
         folder,
     }

@@ -14,5 +14,6 @@ mod postgres;
 mod properties;
 mod races;
 mod restarts;
+mod survey;
 mod upgrades;
 mod walk;

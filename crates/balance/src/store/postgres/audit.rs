@@ -1,5 +1,10 @@
-//! The audit: what cannot be in sound books, looked for by statements over all rows, inside one snapshot. What is sound stays
-//! at the server, so memory here does not depend on the number of transfers.
+//! The audit's reads, in a transaction that is handed in: so that an auditor checks the ledger and every other service's rows
+//! on one and the same snapshot.
+//!
+//! What cannot be in sound books is looked for by statements over all rows. What is sound stays at the server, so memory here
+//! does not depend on the number of transfers.
+
+mod lists;
 
 use contracts::ledger::Leg;
 use contracts::{Amount, Asset};
@@ -7,6 +12,7 @@ use storage::postgres::{Tx, TxError};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+pub use self::lists::{balances_of, funding, transfers_of_adjustments, transfers_of_deposits, transfers_of_orders};
 use super::rows::{bad, to_asset, to_origin};
 use crate::domain::{AssetTotals, BooksReport, MAX_VIOLATIONS, Violation};
 
@@ -79,8 +85,15 @@ const EMPTY_ADJUSTMENTS: &str = "SELECT id FROM balance.adjustments
 const STRAY_ADJUSTMENTS: &str = "SELECT entry_id FROM balance.transfers WHERE origin_kind = 'adjustment'
      AND NOT EXISTS (SELECT 1 FROM balance.adjustments WHERE id = origin_id) ORDER BY entry_id";
 
-/// Checks the whole books on the snapshot that `tx` has.
-pub(super) async fn check_books(tx: &mut Tx) -> Result<BooksReport, TxError> {
+/// Checks the whole books on the snapshot that `tx` has: every balance is the sum of its transfers, transfer by transfer, from
+/// zero on; the balances of every asset add up to zero; nobody who must stay solvent was ever below zero; refused holds are
+/// not booked.
+///
+/// A few statements, each of which takes time that grows with the books: whoever hands in `tx` has to give them that time.
+///
+/// # Errors
+/// What the database says. Books that are wrong are no error but violations.
+pub async fn check_books(tx: &mut Tx) -> Result<BooksReport, TxError> {
     let mut report = BooksReport::default();
     let codes: Vec<&str> = Asset::KNOWN.iter().map(|asset| asset.code()).collect();
     let senseless = |row: &Row| {

@@ -85,3 +85,15 @@ pub(super) const FIND_ADJUSTMENT: &str = "SELECT id, fingerprint, wallet_after F
 /// A booked adjustment.
 pub(super) const INSERT_ADJUSTMENT: &str = "INSERT INTO balance.adjustments
      (id, user_id, idempotency_key, fingerprint, wallet_after, adjusted_at) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// The transfers of one kind of origin within a range of numbers, in the order of their names.
+pub(super) const TRANSFERS_OF: &str =
+    "SELECT entry_id, origin_kind, origin_id, leg, debit.owner, credit.owner, debit.asset,
+         amount, reason, actor, debit_balance_after, credit_balance_after, posted_at
+     FROM balance.transfers
+     JOIN balance.accounts AS debit ON debit.id = debit_account
+     JOIN balance.accounts AS credit ON credit.id = credit_account
+     WHERE origin_kind = $1 AND origin_id BETWEEN $2 AND $3 ORDER BY origin_id, leg";
+
+/// An owner's accounts.
+pub(super) const BALANCES_OF: &str = "SELECT asset, balance FROM balance.accounts WHERE owner = $1 ORDER BY asset";

@@ -6,7 +6,8 @@ use balance::ports::LedgerStore;
 use balance::store::postgres::{PostgresLedger, migrations};
 use contracts::ServiceName;
 use contracts::random::SeededEntropy;
-use storage::postgres::{Database, Options, migrate};
+use service_kit::metrics::Survey;
+use storage::postgres::{Database, Options, Tx, migrate};
 use test_servers::postgres::TestDatabase;
 use tokio_postgres::{Client, NoTls};
 
@@ -15,6 +16,7 @@ use super::at;
 /// A ledger with everything it needs to live.
 pub(crate) struct Given {
     pub(crate) ledger: Arc<dyn LedgerStore>,
+    pub(crate) survey: Arc<dyn Survey>,
     url: String,
     /// Last, so that nobody is connected to it any more when it goes.
     _test_database: Option<TestDatabase>,
@@ -24,23 +26,34 @@ pub(crate) async fn fresh_books() -> Given {
     let test_database = TestDatabase::create();
     let url = test_database.url();
     migrate(&url, &[migrations()], at(0)).await.unwrap();
+    let ledger = Arc::new(PostgresLedger::new(connected(&url, 1).await));
     Given {
-        ledger: replica(&url, 1).await,
+        ledger: ledger.clone(),
+        survey: ledger,
         url,
         _test_database: Some(test_database),
     }
 }
 
 async fn replica(url: &str, seed: u64) -> Arc<dyn LedgerStore> {
+    Arc::new(PostgresLedger::new(connected(url, seed).await))
+}
+
+async fn connected(url: &str, seed: u64) -> Database {
     let entropy = Arc::new(SeededEntropy::new(seed));
     let database = Database::connect(url, ServiceName::Balance, Options::default(), entropy);
-    Arc::new(PostgresLedger::new(database.await.unwrap()))
+    database.await.unwrap()
 }
 
 impl Given {
     /// Another process on the same books.
     pub(crate) async fn beside(&self) -> Arc<dyn LedgerStore> {
         replica(&self.url, 2).await
+    }
+
+    /// What an auditor sees from its first read on.
+    pub(crate) async fn snapshot(&self) -> Tx {
+        connected(&self.url, 3).await.snapshot().await.unwrap()
     }
 
     /// The database's owner, who may do what no service may.

@@ -1,10 +1,14 @@
 //! The audit finds what somebody with the database's password has done to the books; nobody else can do it.
 
-use balance::domain::{Adjustment, BooksReport, Violation};
+use balance::domain::{Adjustment, BooksReport, Capital, Violation};
+use balance::store::postgres::audit::{
+    balances_of, check_books, funding, transfers_of_adjustments, transfers_of_deposits, transfers_of_orders,
+};
 use contracts::Asset;
+use contracts::ledger::{Leg, Owner};
 
 use crate::given::postgres::{Given, fresh_books};
-use crate::given::{POSTED, at, hold, insufficient, order, pay_in, usd, user, wallet_of};
+use crate::given::{POSTED, at, btc, eth, hold, insufficient, order, pay_in, usd, user, wallet_of};
 
 /// Entries 1 to 4: two payments, a hold, a correction; and a refused hold.
 async fn some_books() -> Given {
@@ -193,4 +197,44 @@ async fn what_is_booked_or_refused_stays_even_for_the_service() {
         let said = refused.as_db_error().unwrap().message().to_owned();
         assert!(said.contains(why), "{sql}: {said}");
     }
+}
+
+#[tokio::test]
+async fn an_auditor_reads_transfers_by_what_they_belong_to_on_one_snapshot() {
+    let given = some_books().await;
+    let capital = Capital {
+        fiat: usd("1000"),
+        crypto: btc("1000"),
+    };
+    given.ledger.fund(at(2), capital).await.unwrap();
+    let mut snapshot = given.snapshot().await;
+    assert!(check_books(&mut snapshot).await.unwrap().is_sound());
+    // Whatever is booked meanwhile, the auditor sees the books as they were.
+    let later = vec![hold(3, 2, usd("1")), pay_in(3, 2, eth("1"))];
+    assert_eq!(given.ledger.post(at(9), later).await.unwrap(), [POSTED, POSTED]);
+    let orders = transfers_of_orders(&mut snapshot, 1, i64::MAX).await.unwrap();
+    assert_eq!(orders.len(), 1);
+    assert_eq!(orders[0].transfer, hold(1, 2, usd("5")).transfers[0]);
+    assert_eq!((orders[0].entry_id, orders[0].posted_at), (3, at(1)));
+    assert_eq!(
+        (orders[0].debit_balance_after, orders[0].credit_balance_after),
+        (usd("6"), usd("5"))
+    );
+    let deposits = transfers_of_deposits(&mut snapshot, 1, 9).await.unwrap();
+    let paid_in: Vec<_> = deposits.iter().map(|posted| posted.transfer.amount).collect();
+    assert_eq!(paid_in, [usd("10"), usd("1")]);
+    let adjustments = transfers_of_adjustments(&mut snapshot, 1, 1).await.unwrap();
+    assert_eq!(adjustments[0].transfer.reason, "goodwill");
+    let legs = funding(&mut snapshot).await.unwrap();
+    let legs: Vec<_> = legs.iter().map(|posted| posted.transfer.id.leg).collect();
+    assert_eq!(legs, [Leg::FundFiat, Leg::FundCrypto]);
+    assert_eq!(check_books(&mut snapshot).await.unwrap().transfers, 6);
+    let mut after = given.snapshot().await;
+    assert_eq!(check_books(&mut after).await.unwrap().transfers, 8);
+    assert_eq!(transfers_of_orders(&mut after, 2, 3).await.unwrap().len(), 1);
+    assert_eq!(transfers_of_orders(&mut after, 4, 9).await.unwrap(), []);
+    assert_eq!(
+        balances_of(&mut after, &Owner::Treasury).await.unwrap(),
+        [btc("-1000"), usd("-1001")]
+    );
 }
