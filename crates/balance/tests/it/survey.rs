@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use balance::ports::LedgerStore;
-use contracts::UserId;
-use contracts::clock::ManualClock;
+use contracts::{ManualClock, UserId};
 use service_kit::metrics::{Registry, Survey};
 
 use crate::given::{at, btc, fresh_books, hold, pay_in, usd, user};
@@ -18,7 +17,11 @@ async fn told(ledger: &dyn LedgerStore, survey: Arc<dyn Survey>) -> Vec<String> 
     ledger.post(at(2), postings).await.unwrap();
     let mut registry = Registry::new();
     registry.survey(survey);
-    let text = registry.into_scrape(Arc::new(ManualClock::at(at(3)))).text().await.unwrap();
+    let text = registry
+        .into_scrape(Arc::new(ManualClock::new(at(3))))
+        .text()
+        .await
+        .unwrap();
     let of_the_ledger = |line: &&str| line.starts_with("cambist_ledger_") || line.starts_with("cambist_asset_");
     text.lines().filter(of_the_ledger).map(str::to_owned).collect()
 }
@@ -35,7 +38,10 @@ async fn both_databases_tell_whose_the_money_is_and_that_it_adds_up() {
         r#"cambist_ledger_imbalance_atomic_units{asset="USD"} 0"#,
         "cambist_ledger_unreadable_accounts 0",
     ] {
-        assert!(told_by_file.iter().any(|line| line == expected), "{expected}: {told_by_file:#?}");
+        assert!(
+            told_by_file.iter().any(|line| line == expected),
+            "{expected}: {told_by_file:#?}"
+        );
     }
     let server = crate::given::postgres::fresh_books().await;
     assert_eq!(told(&*server.ledger, Arc::clone(&server.survey)).await, told_by_file);
