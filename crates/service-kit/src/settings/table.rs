@@ -91,8 +91,19 @@ settings! {
         data_dir: PathBuf = "./data";
         /// Where the books are: `sqlite:PATH` or `postgres://user:password@host/name`.
         database_url: SecretUrl = "sqlite:{data_dir}/cambist.db";
-        /// Where the queues are: `nats://host:4222`. Empty: inside this process.
+        /// How many connections to the database a process keeps for each service that it runs, where it is a server.
+        database_connections: NonZeroUsize = "8";
+        /// Where the queues are, for services that run apart: `nats://user:password@host:4222`, `nats://token@host`,
+        /// `tls://host`; several servers of one cluster are parted by commas. Empty: inside this process.
         nats_url: Option<SecretUrl> = "";
+        /// A file with the credentials for NATS (`.creds`), in place of those in `nats_url`.
+        nats_credentials_file: Option<PathBuf> = "";
+        /// A file with the certificates (PEM) of whoever vouches for the NATS servers, in place of the public authorities.
+        nats_ca_file: Option<PathBuf> = "";
+        /// How many NATS servers keep each queue: 1 to 5. Counts when the queue is made.
+        nats_replicas: NonZeroU32 = "1";
+        /// How long a start waits for a database or a NATS server that is not there yet.
+        start_patience: Duration = "10s";
         /// Where mail goes: `smtp://user:password@host:587?tls=required` (STARTTLS), `smtps://user:password@host`, or
         /// `smtp://host` for a server nearby without encryption. Empty: `.eml` files under `data_dir`.
         smtp_url: Option<SmtpUrl> = "";
@@ -106,6 +117,8 @@ settings! {
         bc_gateway_url: Option<ServiceUrl> = "";
         /// Internal address of `notification`, when it runs apart.
         notification_url: Option<ServiceUrl> = "";
+        /// Internal address of `wallet`, when it runs apart: for `cambist ops`; no service calls it.
+        wallet_url: Option<ServiceUrl> = "";
         /// Where the venue is: the address of a `cambist simulate`, which knows this process's token as `exchanger`'s or an
         /// operator's. Empty: simulated inside this process.
         venue_url: Option<ServiceUrl> = "";
