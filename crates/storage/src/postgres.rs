@@ -10,6 +10,7 @@
 
 mod acts;
 mod attention;
+mod auditor;
 mod columns;
 mod commands;
 mod connect;
@@ -24,13 +25,14 @@ mod under_way;
 
 pub use acts::{Acts, OPERATORS_SCHEMA};
 pub use attention::{dead_commands, dead_letters};
+pub use auditor::auditor;
 pub use columns::{Numeric, from_micros, text};
 pub use commands::{COMMANDS_SCHEMA, PostgresCommands};
 pub use connect::ConnectError;
 pub use database::{Database, Options, Tries};
 pub use error::TxError;
 pub use letters::PostgresLetters;
-pub use migrate::{check, migrate};
+pub use migrate::{check, check_snapshot, migrate};
 pub use outbox::{OUTBOX_SCHEMA, PostgresOutbox};
 pub use survey::{survey_commands, survey_outbox};
 pub use tx::{Param, Tx};

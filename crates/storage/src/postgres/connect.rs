@@ -1,21 +1,31 @@
 //! The way to the server: what a URL says, TLS, and what every connection is told first.
 
 use std::error::Error as _;
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
 
-use contracts::ServiceName;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use contracts::random::backoff;
+use contracts::{Entropy, ServiceName};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::database::Options;
 use super::error::told;
+
+/// The first pause between two looks for a server that is not there yet, which doubles, and the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The longest that a connection may be without a sign of the server's machine, and a transaction without one of ours, however
+/// long a statement may take.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why the database cannot be used.
 #[derive(Debug, Error)]
@@ -34,14 +44,54 @@ pub enum ConnectError {
     /// The server is not there, or lets nobody in.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
-    /// The service's role is not there, or this user may not take it.
-    #[error("the database has no role for {service} that this user may take ({reason}); run `cambist migrate`")]
+    /// The role is not there.
+    #[error("the database has no role {role} ({reason}); run `cambist migrate`")]
     NoRole {
-        /// Whose role.
-        service: ServiceName,
+        /// Which, quoted.
+        role: String,
         /// What the server says.
         reason: String,
     },
+    /// This user is no member of the role.
+    #[error("{user} may not act as {role} ({reason}); whoever ran `cambist migrate` lets it: GRANT {role} TO {user}")]
+    NotGranted {
+        /// Who connects, quoted.
+        user: String,
+        /// As whom, quoted.
+        role: String,
+        /// What the server says.
+        reason: String,
+    },
+}
+
+/// Whose rights a connection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Reads and writes the rows of one schema.
+    Service(ServiceName),
+    /// Reads the rows of several, and writes nothing.
+    Auditor,
+}
+
+impl Role {
+    /// Its name in a database: another database on the same server has roles of its own.
+    pub(super) fn in_database(self, database: &str) -> String {
+        format!("{database}_{self}")
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(service) => service.fmt(f),
+            Self::Auditor => f.write_str("audit"),
+        }
+    }
+}
+
+/// A name as SQL wants it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What a URL says, and how to secure the way there.
@@ -69,8 +119,10 @@ impl Address {
             .parse()
             .map_err(|error: tokio_postgres::Error| ConnectError::Url(told(&error)))?;
         config.connect_timeout(options.connect);
-        // A server that vanished without a word is noticed by whoever waits for it no later than by `answer`.
-        config.tcp_user_timeout(options.answer);
+        // A server that vanished without a word is noticed by whoever waits for it no later than by `answer`, and soon where
+        // that is long.
+        config.tcp_user_timeout(options.answer.min(SILENCE));
+        config.keepalives_idle(SILENCE);
         if config.get_application_name().is_none() {
             config.application_name("cambist");
         }
@@ -107,19 +159,85 @@ fn verified_by(authorities: Option<String>) -> Result<ClientConfig, ConnectError
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The role of a service in a database: another database on the same server has roles of its own.
-pub(super) fn role(database: &str, service: ServiceName) -> String {
-    format!("{database}_{service}")
+/// Connections under a role. Clones share them.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pool: Pool,
+    /// Who connects, and as whom, for those who are told that it does not work.
+    user: Arc<str>,
+    role: Arc<str>,
 }
 
-/// A pool of connections, each under the role of `service`.
-pub(super) fn pool(url: &str, service: ServiceName, options: &Options) -> Result<Pool, ConnectError> {
-    let Address { config, tls } = Address::parse(url, options)?;
+impl Connections {
+    /// Makes sure that the server at `url` is there and lets us take the role. Waits for a server that is not there yet, for
+    /// as long as the options say; what will not get better fails at once.
+    pub(super) async fn open(
+        url: &str,
+        role: Role,
+        options: &Options,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, ConnectError> {
+        let address = Address::parse(url, options)?;
+        let user = address.config.get_user().unwrap_or("CURRENT_USER");
+        let database = address.config.get_dbname().unwrap_or(user);
+        let connections = Self {
+            user: quoted(user).into(),
+            role: quoted(&role.in_database(database)).into(),
+            pool: pool(address, role, options)?,
+        };
+        let give_up = Instant::now() + options.patience;
+        let mut tried = 0;
+        // The first connection shows whether all is well, and is kept for the first caller.
+        while let Err(error) = connections.get().await {
+            let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
+            if !may_come(&error) || Instant::now() + pause > give_up {
+                return Err(connections.unreachable(&error));
+            }
+            tracing::warn!(error = %connections.unreachable(&error), "no database yet; again shortly");
+            // sleep: a server that is not there cannot tell when it is
+            tokio::time::sleep(pause).await;
+            tried += 1;
+        }
+        Ok(connections)
+    }
+
+    pub(super) async fn get(&self) -> Result<Object, PoolError> {
+        self.pool.get().await
+    }
+
+    /// Why no connection could be had.
+    pub(super) fn unreachable(&self, error: &PoolError) -> ConnectError {
+        match error {
+            PoolError::PostCreateHook(HookError::Backend(error)) => {
+                let reason = told(error);
+                match error.code() {
+                    Some(&(SqlState::INVALID_PARAMETER_VALUE | SqlState::UNDEFINED_OBJECT)) => ConnectError::NoRole {
+                        role: self.role.to_string(),
+                        reason,
+                    },
+                    Some(&SqlState::INSUFFICIENT_PRIVILEGE) => ConnectError::NotGranted {
+                        user: self.user.to_string(),
+                        role: self.role.to_string(),
+                        reason,
+                    },
+                    Some(_) | None => ConnectError::Unreachable(reason),
+                }
+            }
+            PoolError::Backend(error) => ConnectError::Unreachable(told(error)),
+            PoolError::Timeout(_) => ConnectError::Unreachable("it does not answer in time".to_owned()),
+            PoolError::PostCreateHook(HookError::Message(said)) => ConnectError::Unreachable(said.to_string()),
+            PoolError::Closed | PoolError::NoRuntimeSpecified => ConnectError::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// A pool of connections, each under the role.
+fn pool(Address { config, tls }: Address, role: Role, options: &Options) -> Result<Pool, ConnectError> {
     let manager = ManagerConfig {
         // A connection comes back with no transaction open, or not at all (`Tx`), so nothing has to be asked of it.
         recycling_method: RecyclingMethod::Fast,
     };
-    let (first, connect) = (first_words(service, options), options.connect);
+    let (first, connect) = (first_words(role, options), options.connect);
     let greet = Hook::async_fn(move |client, _| {
         let first = first.clone();
         Box::pin(async move {
@@ -141,15 +259,18 @@ pub(super) fn pool(url: &str, service: ServiceName, options: &Options) -> Result
 
 /// What a connection is told first: whose it is, how long anything may take, and that a commit is on disk when it is
 /// answered, whatever the server's own settings say. A process that stands still with a transaction open loses it, and its
-/// locks, when it has stood longer than any statement may take. A statement whose caller has hung up is ended soon (by
+/// locks, when it has stood as long as any statement may take, or a minute. A statement whose caller has hung up is ended soon (by
 /// servers from 14 on): its place in the pool is free already.
-fn first_words(service: ServiceName, options: &Options) -> String {
-    let role = role("", service);
-    let statement = options.statement.as_millis();
+fn first_words(role: Role, options: &Options) -> String {
+    let role = role.in_database("");
+    let (statement, idle) = (
+        options.statement.as_millis(),
+        options.statement.min(SILENCE).as_millis(),
+    );
     format!(
         "SELECT set_config('role', current_database() || '{role}', false),
                 set_config('statement_timeout', '{statement}', false),
-                set_config('idle_in_transaction_session_timeout', '{statement}', false),
+                set_config('idle_in_transaction_session_timeout', '{idle}', false),
                 set_config('jit', 'off', false);
          SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';
          SELECT set_config('synchronous_commit', 'on', false)
@@ -159,7 +280,7 @@ fn first_words(service: ServiceName, options: &Options) -> String {
 
 /// Whether a server that is starting, or on its way, may answer so. One that refuses us, or that we do not trust, will do so
 /// again.
-pub(super) fn may_come(error: &PoolError) -> bool {
+fn may_come(error: &PoolError) -> bool {
     match error {
         PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => match error.code() {
             // Operator intervention, which a start counts as, and insufficient resources.
@@ -171,31 +292,6 @@ pub(super) fn may_come(error: &PoolError) -> bool {
         },
         PoolError::Timeout(_) | PoolError::PostCreateHook(HookError::Message(_)) => true,
         PoolError::Closed | PoolError::NoRuntimeSpecified => false,
-    }
-}
-
-/// Why no connection could be had.
-pub(super) fn unreachable(service: ServiceName, error: &PoolError) -> ConnectError {
-    use tokio_postgres::error::SqlState;
-    match error {
-        PoolError::PostCreateHook(HookError::Backend(error)) => {
-            let no_role = [
-                SqlState::INVALID_PARAMETER_VALUE,
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                SqlState::UNDEFINED_OBJECT,
-            ];
-            if error.code().is_some_and(|code| no_role.contains(code)) {
-                return ConnectError::NoRole {
-                    service,
-                    reason: told(error),
-                };
-            }
-            ConnectError::Unreachable(told(error))
-        }
-        PoolError::Backend(error) => ConnectError::Unreachable(told(error)),
-        PoolError::Timeout(_) => ConnectError::Unreachable("it does not answer in time".to_owned()),
-        PoolError::PostCreateHook(HookError::Message(said)) => ConnectError::Unreachable(said.to_string()),
-        PoolError::Closed | PoolError::NoRuntimeSpecified => ConnectError::Unreachable(error.to_string()),
     }
 }
 

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use contracts::random::backoff;
 use contracts::{Entropy, ServiceName};
-use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
-use tokio::time::Instant;
+use deadpool_postgres::{Object, PoolError, TimeoutType};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::connect::{ConnectError, may_come, pool, unreachable};
+use super::connect::{ConnectError, Connections, Role};
 use super::{Tx, TxError};
 use crate::StoreError;
 
@@ -20,9 +19,6 @@ use crate::StoreError;
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// The first pause between two looks for a server that is not there yet, which doubles, and the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How a service reaches the server, and how long anything may take.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +54,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Database {
     service: ServiceName,
-    pool: Pool,
+    connections: Connections,
     options: Options,
     entropy: Arc<dyn Entropy>,
 }
@@ -75,23 +71,10 @@ impl Database {
         options: Options,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ConnectError> {
-        let pool = pool(url, service, &options)?;
-        let give_up = Instant::now() + options.patience;
-        let mut tried = 0;
-        // The first connection shows whether all is well, and is kept for the first caller.
-        while let Err(error) = pool.get().await {
-            let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
-            if !may_come(&error) || Instant::now() + pause > give_up {
-                return Err(unreachable(service, &error));
-            }
-            tracing::warn!(error = %unreachable(service, &error), "no database yet; again shortly");
-            // sleep: a server that is not there cannot tell when it is
-            tokio::time::sleep(pause).await;
-            tried += 1;
-        }
+        let connections = Connections::open(url, Role::Service(service), &options, entropy.as_ref()).await?;
         Ok(Self {
             service,
-            pool,
+            connections,
             options,
             entropy,
         })
@@ -129,13 +112,13 @@ impl Database {
     }
 
     async fn connection(&self) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|error| match error {
+        self.connections.get().await.map_err(|error| match error {
             PoolError::Timeout(TimeoutType::Wait) => StoreError::Overloaded,
             PoolError::Timeout(_)
             | PoolError::Backend(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => StoreError::Unavailable(unreachable(self.service, &error).to_string()),
+            | PoolError::PostCreateHook(_) => StoreError::Unavailable(self.connections.unreachable(&error).to_string()),
         })
     }
 }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, IsolationLevel, Row};
 
-use super::connect::{Address, role};
+use super::connect::{Address, Role, quoted};
 use super::database::Options;
-use super::{Database, TxError};
+use super::{Database, Tx, TxError};
 use crate::migrations::{self, Migration, Migrations, SchemaError, none_missing};
 
 /// What the lock is called that is held while a database is migrated: one at a time. Any number, but always the same.
@@ -30,7 +30,9 @@ const APPLIED: &str = "SELECT service, number, checksum FROM cambist.schema_migr
 /// twice, or two at once, is safe.
 ///
 /// Each service gets a schema, and a role `{database}_{service}` that may use this schema and no other. The role has no
-/// login: whoever shall run a service is made a member of its role (`GRANT … TO …`), as the user of `url` is of all.
+/// login: whoever shall run a service is made a member of its role (`GRANT … TO …`), as the user of `url` is of all. An auditor
+/// has `{database}_audit`, which may read what all of them know of money, and write nothing: not `auth`'s, whose tables are
+/// people's passwords and the keys to sign tokens with.
 ///
 /// # Errors
 /// [`SchemaError::Ahead`] or [`SchemaError::Edited`] for a database that another version made, before anything is
@@ -49,6 +51,7 @@ pub async fn migrate(url: &str, services: &[Migrations], now: Timestamp) -> Resu
         let missing = apply(&tx, services, now).await?;
         for service in services {
             admit(&tx, service.service()).await?;
+            admit_auditor(&tx, service.service()).await?;
         }
         tx.commit().await?;
         Ok(missing)
@@ -93,8 +96,37 @@ async fn apply(
 /// Gives the service's role what it needs of its schema, and nothing else. It may write its tables, and neither change nor
 /// empty them.
 async fn admit(tx: &impl GenericClient, service: ServiceName) -> Result<(), SchemaError> {
+    let role = make(tx, Role::Service(service)).await?;
+    tx.batch_execute(&format!(
+        "GRANT USAGE ON SCHEMA cambist, {service} TO {role};
+         GRANT SELECT ON cambist.schema_migrations TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {service} TO {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {service} TO {role}"
+    ))
+    .await?;
+    Ok(())
+}
+
+/// Lets auditors read the service's tables, where they have anything to do with money.
+async fn admit_auditor(tx: &impl GenericClient, service: ServiceName) -> Result<(), SchemaError> {
+    let role = make(tx, Role::Auditor).await?;
+    tx.batch_execute(&format!(
+        "GRANT USAGE ON SCHEMA cambist TO {role}; GRANT SELECT ON cambist.schema_migrations TO {role}"
+    ))
+    .await?;
+    if service != ServiceName::Auth {
+        tx.batch_execute(&format!(
+            "GRANT USAGE ON SCHEMA {service} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {service} TO {role}"
+        ))
+        .await?;
+    }
+    Ok(())
+}
+
+/// Makes sure that there is the role, and that we are a member of it. Its name, quoted.
+async fn make(tx: &impl GenericClient, role: Role) -> Result<String, SchemaError> {
     let database: String = tx.query_one("SELECT current_database()::text", &[]).await?.try_get(0)?;
-    let name = role(&database, service);
+    let name = role.in_database(&database);
     let found = tx
         .query_opt(
             "SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = $1",
@@ -102,21 +134,14 @@ async fn admit(tx: &impl GenericClient, service: ServiceName) -> Result<(), Sche
         )
         .await?;
     let member = found.as_ref().map(|row| row.try_get(0)).transpose()?;
-    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+    let quoted = quoted(&name);
     if member.is_none() {
         tx.batch_execute(&format!("CREATE ROLE {quoted} NOLOGIN")).await?;
     }
     if member != Some(true) {
         tx.batch_execute(&format!("GRANT {quoted} TO CURRENT_USER")).await?;
     }
-    tx.batch_execute(&format!(
-        "GRANT USAGE ON SCHEMA cambist, {service} TO {quoted};
-         GRANT SELECT ON cambist.schema_migrations TO {quoted};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {service} TO {quoted};
-         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {service} TO {quoted}"
-    ))
-    .await?;
-    Ok(())
+    Ok(quoted)
 }
 
 /// Makes sure that of these services exactly these migrations are applied. Other services in the same database are none of
@@ -126,9 +151,17 @@ async fn admit(tx: &impl GenericClient, service: ServiceName) -> Result<(), Sche
 /// [`SchemaError`] says which one is missing, unknown or different.
 pub async fn check(database: &Database, services: &[Migrations]) -> Result<(), SchemaError> {
     let mut tx = database.snapshot().await.map_err(TxError::from)?;
-    let rows = tx.query(APPLIED, &[]).await;
+    let checked = check_snapshot(&mut tx, services).await;
     tx.roll_back().await;
-    let applied = match rows {
+    checked
+}
+
+/// The same, of the moment that `tx` sees.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_snapshot(tx: &mut Tx, services: &[Migrations]) -> Result<(), SchemaError> {
+    let applied = match tx.query(APPLIED, &[]).await {
         Ok(rows) => to_applied(&rows)?,
         Err(error) if is_no_table(&error) => BTreeMap::new(),
         Err(error) => return Err(error.into()),

@@ -2,6 +2,7 @@
 
 #[path = "suites/at_work.rs"]
 mod at_work;
+mod auditor;
 #[path = "suites/commands.rs"]
 mod commands;
 mod crossing;
