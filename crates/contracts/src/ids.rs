@@ -135,6 +135,12 @@ impl ServiceName {
     }
 }
 
+impl From<ServiceName> for &'static str {
+    fn from(service: ServiceName) -> Self {
+        service.as_str()
+    }
+}
+
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

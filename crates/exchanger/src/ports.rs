@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use storage::StoreError;
+use utoipa::ToSchema;
 
 /// What a venue is called in the books: its account is `venue:{name}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,7 +191,8 @@ impl<'de> Deserialize<'de> for ClientOrderId {
 }
 
 /// How far an order may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Of a buy: fiat, the ceiling on cost **and** fees together. As much crypto as that pays for.
     Spend(Amount),
@@ -200,9 +202,15 @@ pub enum Limit {
 
 /// An order for the venue. It is a market order, immediate-or-cancel: what cannot be filled at once is cancelled, so an
 /// order never rests in the venue's book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "client_order_id": "cambist-5eed0001-1-exchange-1", "side": "buy", "base": "BTC", "quote": "USD",
+    "limit": {"spend": {"amount": "30", "asset": "USD"}}, "expires_at": "2030-01-01T12:00:05Z"
+})))]
 pub struct VenueOrder {
     /// Our name for it, unique for good.
+    #[schema(value_type = String)]
     pub client_order_id: ClientOrderId,
     /// Whether `base` is bought or sold.
     pub side: Side,
@@ -217,7 +225,8 @@ pub struct VenueOrder {
 }
 
 /// A part of an order that was executed at one price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Fill {
     /// Crypto; greater than zero.
     pub quantity: Amount,
@@ -228,7 +237,9 @@ pub struct Fill {
 }
 
 /// What a venue says of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = VenueAnswer)]
 pub enum Answer {
     /// **Final.** The order is over, and these are all its fills; none, if nothing could be filled at once.
     Done(Vec<Fill>),

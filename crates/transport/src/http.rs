@@ -2,6 +2,7 @@
 //!
 //! - [`Peer`]: the other service, with everything that is done once: connections, time-outs, retries, the circuit, the token
 //! - [`HttpAuth`], [`HttpBalance`], [`HttpExchanger`], [`HttpBcGateway`], [`HttpNotification`]: a port each
+//! - [`Together`]: questions that come one by one, for the ports to the outside world where that is a program of ours
 //! - [`circuit`], [`retry`], [`failure`]: the decisions, pure; [`traceparent`]: the cause, passed on
 //!
 //! What it keeps true:
@@ -32,6 +33,7 @@ mod operators;
 mod options;
 mod peer;
 pub mod retry;
+mod together;
 pub mod traceparent;
 
 pub use self::auth::HttpAuth;
@@ -42,3 +44,4 @@ pub use self::metrics::PeerMetrics;
 pub use self::notification::HttpNotification;
 pub use self::options::{InvalidPeer, Options};
 pub use self::peer::Peer;
+pub use self::together::Together;

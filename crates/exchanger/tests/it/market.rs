@@ -1,4 +1,5 @@
-//! The simulated venue keeps the promises of the port: once per name, within the limit, not after the expiry, and for ever.
+//! A venue keeps the promises of the port: once per name, within the limit, not after the expiry, and for ever. Told of the
+//! simulated venue itself, and of the same one at the far end of a wire: `itself::name` and `remote::name` are one story.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,43 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::booking::cases;
+use crate::listener::{EXCHANGER_TOKEN, Listener};
 use crate::scene::{basis_points, btc, client_order_id, name, order, price, usd};
+
+/// Which venue is asked.
+#[derive(Debug, Clone, Copy)]
+enum Adapter {
+    Itself,
+    Remote,
+}
+
+macro_rules! on_both {
+    ($($story:ident)*) => {
+        mod itself {
+            $(#[tokio::test] async fn $story() { super::$story(super::Adapter::Itself).await; })*
+        }
+        mod remote {
+            $(#[tokio::test] async fn $story() { super::$story(super::Adapter::Remote).await; })*
+        }
+    };
+}
+
+on_both! {
+    a_name_is_executed_once_and_answers_for_ever
+    an_expired_order_is_not_executed_and_leaves_no_trace
+    orders_that_come_together_are_each_met_as_if_alone
+    a_refusal_is_for_ever_too
+    every_conduct_is_what_it_says
+    spread_and_fee_are_the_users
+}
 
 struct Given {
     folder: TempDir,
     clock: Arc<ManualClock>,
     manners: Arc<ScriptedManners>,
-    venue: SimulatedVenue,
+    simulated: SimulatedVenue,
+    venue: Arc<dyn Venue>,
+    listener: Option<Listener>,
 }
 
 fn open(folder: &TempDir, manners: &Arc<ScriptedManners>, clock: &Arc<ManualClock>) -> SimulatedVenue {
@@ -28,16 +59,31 @@ fn open(folder: &TempDir, manners: &Arc<ScriptedManners>, clock: &Arc<ManualCloc
     SimulatedVenue::try_open(&path, name(), Market::default(), manners.clone(), clock.clone()).unwrap()
 }
 
-fn a_venue() -> Given {
+async fn a_venue(adapter: Adapter) -> Given {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new("2026-01-01T12:00:00Z".parse().unwrap()));
     let manners = Arc::new(ScriptedManners::new(Conduct::Fill));
-    let venue = open(&folder, &manners, &clock);
+    opened(adapter, folder, clock, manners).await
+}
+
+async fn opened(adapter: Adapter, folder: TempDir, clock: Arc<ManualClock>, manners: Arc<ScriptedManners>) -> Given {
+    let simulated = open(&folder, &manners, &clock);
+    let served: Arc<dyn Venue> = Arc::new(simulated.clone());
+    let (venue, listener) = match adapter {
+        Adapter::Itself => (served, None),
+        Adapter::Remote => {
+            let listener = Listener::of(served).await;
+            let venue: Arc<dyn Venue> = Arc::new(listener.venue(EXCHANGER_TOKEN));
+            (venue, Some(listener))
+        }
+    };
     Given {
         folder,
         clock,
         manners,
+        simulated,
         venue,
+        listener,
     }
 }
 
@@ -50,6 +96,24 @@ fn is_missing(answer: &Answer) -> bool {
 }
 
 impl Given {
+    /// The same venue after its process came back.
+    async fn reopened(self, adapter: Adapter) -> Self {
+        let Self {
+            folder,
+            clock,
+            manners,
+            simulated,
+            venue,
+            listener,
+        } = self;
+        if let Some(listener) = listener {
+            listener.close().await;
+        }
+        // The file is released once the writer of the venue that goes has ended, which dropping it begins.
+        drop((simulated, venue));
+        opened(adapter, folder, clock, manners).await
+    }
+
     fn buy(&self, number: i64, ceiling: Amount) -> VenueOrder {
         VenueOrder {
             client_order_id: id(number),
@@ -79,45 +143,30 @@ fn quantity(answer: &Answer) -> Amount {
         .fold(btc("0"), |sum, fill| sum.checked_add(fill.quantity).unwrap())
 }
 
-#[tokio::test]
-async fn a_name_is_executed_once_and_answers_for_ever() {
-    let given = a_venue();
+async fn a_name_is_executed_once_and_answers_for_ever(adapter: Adapter) {
+    let given = a_venue(adapter).await;
     let first = given.venue.place(&given.buy(1, usd("30"))).await;
     assert_eq!(quantity(&first), btc("3"));
     // Twice, with other content, after its expiry, and after a restart: the order that has the name.
     assert_eq!(given.venue.place(&given.buy(1, usd("600"))).await, first);
     given.clock.advance(Duration::from_secs(3_600));
     assert_eq!(given.venue.place(&given.sell(1, btc("1"))).await, first);
-    let Given {
-        folder,
-        clock,
-        manners,
-        venue,
-    } = given;
-    // The file is released once the writer of the venue that goes has ended, which dropping it begins.
-    drop(venue);
-    let venue = reopen(&folder, &manners, &clock);
-    assert_eq!(venue.find(&id(1)).await, first);
-    assert_eq!(venue.executions(0, 10).await.unwrap().len(), 1);
-    assert_eq!(venue.executions(1, 10).await.unwrap(), []);
+    let given = given.reopened(adapter).await;
+    assert_eq!(given.venue.find(&id(1)).await, first);
+    assert_eq!(given.simulated.executions(0, 10).await.unwrap().len(), 1);
+    assert_eq!(given.simulated.executions(1, 10).await.unwrap(), []);
 }
 
-fn reopen(folder: &TempDir, manners: &Arc<ScriptedManners>, clock: &Arc<ManualClock>) -> SimulatedVenue {
-    open(folder, manners, clock)
-}
-
-#[tokio::test]
-async fn an_expired_order_is_not_executed_and_leaves_no_trace() {
-    let given = a_venue();
+async fn an_expired_order_is_not_executed_and_leaves_no_trace(adapter: Adapter) {
+    let given = a_venue(adapter).await;
     let order = given.buy(1, usd("30"));
     given.clock.advance(Duration::from_secs(5));
     assert!(matches!(given.venue.place(&order).await, Answer::Rejected { .. }));
     assert!(is_missing(&given.venue.find(&id(1)).await));
 }
 
-#[tokio::test]
-async fn orders_that_come_together_are_each_met_as_if_alone() {
-    let given = a_venue();
+async fn orders_that_come_together_are_each_met_as_if_alone(adapter: Adapter) {
+    let given = a_venue(adapter).await;
     let late = VenueOrder {
         expires_at: given.clock.now(),
         ..given.buy(2, usd("30"))
@@ -137,12 +186,11 @@ async fn orders_that_come_together_are_each_met_as_if_alone() {
     assert!(matches!(late, Answer::Rejected { .. }) && is_missing(&given.venue.find(&id(2)).await));
     assert!(matches!(refused, Answer::Rejected { .. }));
     assert_eq!(quantity(&sold), btc("1"));
-    assert_eq!(given.venue.executions(0, 10).await.unwrap().len(), 2);
+    assert_eq!(given.simulated.executions(0, 10).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_refusal_is_for_ever_too() {
-    let given = a_venue();
+async fn a_refusal_is_for_ever_too(adapter: Adapter) {
+    let given = a_venue(adapter).await;
     given.manners.set_default(Conduct::Refuse);
     let refused = given.venue.place(&given.buy(1, usd("30"))).await;
     assert!(matches!(refused, Answer::Rejected { .. }));
@@ -156,9 +204,8 @@ async fn a_refusal_is_for_ever_too() {
     assert!(matches!(given.venue.place(&nonsense).await, Answer::Rejected { .. }));
 }
 
-#[tokio::test]
-async fn every_conduct_is_what_it_says() {
-    let given = a_venue();
+async fn every_conduct_is_what_it_says(adapter: Adapter) {
+    let given = a_venue(adapter).await;
     let behaving = |number, conduct| {
         given.manners.set(order(number), Step::Exchange, 1, conduct);
         given.buy(number, usd("30"))
@@ -206,10 +253,9 @@ async fn every_conduct_is_what_it_says() {
     assert!(is_missing(&given.venue.find(&id(7)).await));
 }
 
-#[tokio::test]
-async fn spread_and_fee_are_the_users() {
-    let given = a_venue();
-    given.venue.set_market(Market {
+async fn spread_and_fee_are_the_users(adapter: Adapter) {
+    let given = a_venue(adapter).await;
+    given.simulated.set_market(Market {
         price: price("10"),
         spread: basis_points(100),
         fee: basis_points(50),
@@ -246,13 +292,13 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let given = a_venue();
+            let given = a_venue(Adapter::Itself).await;
             let market = Market {
                 price: Price::from_units(mantissa, scale).unwrap(),
                 spread: basis_points(spread),
                 fee: basis_points(fee),
             };
-            given.venue.set_market(market);
+            given.simulated.set_market(market);
             given.manners.set_default(Conduct::Partial(basis_points(share)));
             let order = match side {
                 Side::Buy => given.buy(1, Amount::new(units, Asset::USD)),

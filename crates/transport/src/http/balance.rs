@@ -86,6 +86,6 @@ impl Balance for HttpBalance {
         let refuse = |detail| PostingOutcome::Refused {
             refusal: Refusal::Invalid { detail },
         };
-        batch::send(&self.0, "/transfers", &postings, MAX_POSTINGS, refuse).await
+        batch::send(&self.0, "/transfers", &postings, MAX_POSTINGS, Repeat::Always, refuse).await
     }
 }

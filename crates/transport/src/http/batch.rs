@@ -23,8 +23,8 @@ enum Heard<O> {
     Refused(String),
 }
 
-/// Sends `items` to `path`, at most `most` a request. All of it is idempotent by the items' own names, so requests are
-/// repeated after any failure. If one of several requests fails, the whole call does, and is made again as a whole.
+/// Sends `items` to `path`, at most `most` a request, each of which may be repeated as `repeat` says. If one of several
+/// requests fails, the whole call does.
 ///
 /// # Errors
 /// [`ClientError`]; `Overloaded` only if no request before had an effect.
@@ -33,6 +33,7 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
     path: &'static str,
     items: &[I],
     most: usize,
+    repeat: Repeat,
     refuse: impl Fn(String) -> O,
 ) -> Result<Vec<O>, ClientError> {
     let deadline = peer.deadline();
@@ -44,7 +45,7 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
         let heard = if body.len() > MAX_BATCH_BYTES {
             Heard::Refused(format!("it has more than {MAX_BATCH_BYTES} bytes"))
         } else {
-            let request = Request::post(path, Some(body), Repeat::Always);
+            let request = Request::post(path, Some(body), repeat);
             let answer = peer.call(&request, deadline, |answer| heard(answer, part.len())).await;
             answer.map_err(|error| if untouched { error } else { unknown(error) })?
         };
@@ -64,13 +65,11 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
     Ok(outcomes)
 }
 
-/// Commands for the services that carry them out.
+/// Commands for the services that carry them out. They are idempotent by (order id, step).
 pub(super) async fn submit<C: Serialize>(peer: &Peer, commands: &[C]) -> Result<Vec<Submission>, ClientError> {
     let most = contracts::clients::MAX_COMMANDS;
-    send(peer, "/commands", commands, most, |detail| Submission::Invalid {
-        detail,
-    })
-    .await
+    let refuse = |detail| Submission::Invalid { detail };
+    send(peer, "/commands", commands, most, Repeat::Always, refuse).await
 }
 
 fn heard<O: DeserializeOwned>(answer: Answer<'_>, items: usize) -> Result<Heard<O>, Unreadable> {

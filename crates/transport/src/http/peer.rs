@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use contracts::Entropy;
 use contracts::clients::ClientError;
 use contracts::metrics::Stopwatch;
-use contracts::{Entropy, ServiceName};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use tokio::sync::Semaphore;
@@ -33,7 +33,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Peer(Arc<Parts>);
 
 struct Parts {
-    service: ServiceName,
+    name: &'static str,
     address: String,
     authorization: HeaderValue,
     http: Client,
@@ -49,7 +49,7 @@ struct Parts {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.0.service, self.0.address)
+        write!(f, "{} at {}", self.0.name, self.0.address)
     }
 }
 
@@ -85,12 +85,15 @@ impl Request {
 }
 
 impl Peer {
-    /// The service at `address`, its internal listener, for a caller with this token. Nothing is sent yet.
+    /// The service of this name at `address`, its internal listener, for a caller with this token. Nothing is sent yet.
+    ///
+    /// What has no service's name is another program of ours, such as the simulated `venue`; the setting that leads there is
+    /// `{name}_url`.
     ///
     /// # Errors
     /// [`InvalidPeer`].
     pub fn try_new(
-        service: ServiceName,
+        name: impl Into<&'static str>,
         address_text: &str,
         token: &str,
         options: Options,
@@ -107,7 +110,7 @@ impl Peer {
             .build()
             .map_err(InvalidPeer::Client)?;
         Ok(Self(Arc::new(Parts {
-            service,
+            name: name.into(),
             address: address(address_text)?,
             authorization: authorization(token)?,
             http,
@@ -183,7 +186,7 @@ impl Peer {
     ) -> Result<T, Failure> {
         let parts = &*self.0;
         let not_asked = |wait: Duration| {
-            let (peer, address) = (parts.service, &parts.address);
+            let (peer, address) = (parts.name, &parts.address);
             let wait = wait.as_millis();
             let detail = format!("{peer} at {address} did not answer lately, and is not asked for {wait} ms");
             Failure::new(FailureKind::NotAsked, detail)
@@ -193,7 +196,7 @@ impl Peer {
             return Err(not_asked(wait));
         }
         let full = || {
-            let detail = format!("too much is under way to {} already", parts.service);
+            let detail = format!("too much is under way to {} already", parts.name);
             Failure::new(FailureKind::Overloaded, detail)
         };
         let begin_by = self.begin_by(deadline);
@@ -233,7 +236,7 @@ impl Peer {
         read: impl Fn(Answer<'_>) -> Result<T, Unreadable>,
     ) -> Result<T, Failure> {
         let parts = &*self.0;
-        let (service, address) = (parts.service.as_str(), parts.address.as_str());
+        let (name, address) = (parts.name, parts.address.as_str());
         let response = self.request(request, limit).send().await;
         let mut response = response.map_err(|error| self.failed(error))?;
         let status = response.status().as_u16();
@@ -245,8 +248,8 @@ impl Peer {
             retry_after,
             body: &body,
         };
-        read(judge(service, address, received)?).map_err(|Unreadable(why)| {
-            let detail = format!("{service} at {address} gave an answer that cannot be read: {why}");
+        read(judge(name, address, received)?).map_err(|Unreadable(why)| {
+            let detail = format!("{name} at {address} gave an answer that cannot be read: {why}");
             Failure::new(received.unreadable(), detail)
         })
     }
@@ -309,7 +312,7 @@ impl Peer {
     /// Says once what only a person can cure.
     fn note(&self, failure: &Failure) {
         if failure.kind == FailureKind::Denied && !self.0.denied.swap(true, Ordering::Relaxed) {
-            tracing::error!(peer = %self.0.service, "{}", failure.detail);
+            tracing::error!(peer = self.0.name, "{}", failure.detail);
         }
     }
 

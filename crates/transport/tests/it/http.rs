@@ -5,6 +5,7 @@ mod circuit;
 mod faults;
 mod peer;
 mod requests;
+mod together;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
