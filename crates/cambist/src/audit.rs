@@ -14,17 +14,20 @@ mod neighbours;
 mod nets;
 mod orders;
 mod report;
+mod snapshot;
 mod tie_out;
 mod transit;
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use futures::FutureExt as _;
 use thiserror::Error;
 
 pub use self::attention::Attention;
 pub(crate) use self::attention::{WITH_COMMANDS, WITH_LETTERS};
 pub use self::report::{Finding, MAX_FINDINGS, OrderCounts, Report};
+pub use self::snapshot::ReadError;
+use self::snapshot::{Snapshot, SqliteSnapshot};
 use self::tie_out::TieOut;
 
 /// How many orders or deposits are looked at together.
@@ -34,50 +37,46 @@ const PAGE: usize = 1_000;
 #[derive(Debug, Error)]
 pub enum AuditError {
     /// It cannot be opened or read, or it is no database of this version.
-    #[error("the database {path} cannot be audited: {error}")]
+    #[error("the database {database} cannot be audited: {error}")]
     Database {
-        /// The file.
-        path: String,
+        /// Which one.
+        database: String,
         /// Why.
-        error: rusqlite::Error,
+        error: ReadError,
     },
     /// It lacks tables, or has unknown ones.
     #[error(transparent)]
     Schema(#[from] storage::migrations::SchemaError),
 }
 
-/// Audits the database at `path`. `on_progress` hears how many orders have been looked at, page by page.
+/// Audits the embedded database at `path`. `on_progress` hears how many orders have been looked at, page by page.
 ///
 /// # Errors
 /// [`AuditError`]. Books that are wrong are no error but findings.
-pub fn audit(path: &Path, mut on_progress: impl FnMut(u64)) -> Result<Report, AuditError> {
+pub fn audit(path: &Path, mut on_progress: impl FnMut(u64) + Send) -> Result<Report, AuditError> {
     let failed = |error| AuditError::Database {
-        path: path.display().to_string(),
+        database: path.display().to_string(),
         error,
     };
-    let connection = storage::sqlite::reader(path).map_err(failed)?;
-    storage::sqlite::check(&connection, &crate::system::migrations())?;
-    // One read transaction: all services are seen as of the same commit.
-    let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    check(&snapshot, &mut on_progress).map_err(failed)
+    let connection = storage::sqlite::reader(path).map_err(|error| failed(error.into()))?;
+    let mut snapshot = SqliteSnapshot::begin(connection).map_err(|error| failed(error.into()))?;
+    storage::sqlite::check(snapshot.connection(), &crate::system::migrations())?;
+    let report = check(&mut snapshot, &mut on_progress).now_or_never();
+    report.expect("what reads a file waits for nobody").map_err(failed)
 }
 
-fn check(snapshot: &Connection, on_progress: &mut dyn FnMut(u64)) -> rusqlite::Result<Report> {
-    let mut report = Report::new(balance::store::sqlite::audit::check_books(snapshot)?);
+async fn check(snapshot: &mut dyn Snapshot, on_progress: &mut (dyn FnMut(u64) + Send)) -> Result<Report, ReadError> {
+    let mut report = Report::new(snapshot.check_books().await?);
     let (mut hot_wallet, mut in_transit) = (TieOut::of_the_hot_wallet(), TieOut::in_transit());
-    hot_wallet.add_all(&balance::store::sqlite::audit::funding(snapshot)?);
+    hot_wallet.add_all(&snapshot.funding().await?);
     // Corrections are made by hand: their number is a person's patience.
-    hot_wallet.add_all(&balance::store::sqlite::audit::transfers_of_adjustments(
-        snapshot,
-        1,
-        i64::MAX,
-    )?);
-    report.attention = Attention::read(snapshot)?;
-    coins::check(snapshot, &mut report)?;
-    deposits::check(snapshot, &mut report)?;
-    orders::check(snapshot, &mut report, (&mut hot_wallet, &mut in_transit), on_progress)?;
+    hot_wallet.add_all(&snapshot.adjustments().await?);
+    report.attention = Attention::read(snapshot).await?;
+    coins::check(snapshot, &mut report).await?;
+    deposits::check(snapshot, &mut report).await?;
+    orders::check(snapshot, &mut report, (&mut hot_wallet, &mut in_transit), on_progress).await?;
     for tie_out in [hot_wallet, in_transit] {
-        let actual = balance::store::sqlite::audit::balances_of(snapshot, tie_out.owner())?;
+        let actual = snapshot.balances_of(tie_out.owner()).await?;
         tie_out.compare(&actual, &mut report);
     }
     Ok(report)

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use contracts::ServiceName;
-use rusqlite::Connection;
 use serde_json::{Value, json};
-use storage::sqlite::{dead_commands, dead_letters};
+
+use super::snapshot::{ReadError, Snapshot};
 
 /// The services that have an outbox, and with it dead letters.
 pub(crate) const WITH_LETTERS: [ServiceName; 4] = [
@@ -36,13 +36,15 @@ pub struct Attention {
 
 impl Attention {
     /// What the services count. What is not delivered, only their orders can tell.
-    pub(super) fn read(snapshot: &Connection) -> rusqlite::Result<Self> {
+    pub(super) async fn read(snapshot: &mut dyn Snapshot) -> Result<Self, ReadError> {
         let mut attention = Self::default();
         for service in WITH_LETTERS {
-            note(&mut attention.dead_letters, service, dead_letters(snapshot, service)?);
+            let waiting = snapshot.dead_letters(service).await?;
+            note(&mut attention.dead_letters, service, waiting);
         }
         for service in WITH_COMMANDS {
-            note(&mut attention.dead_commands, service, dead_commands(snapshot, service)?);
+            let waiting = snapshot.dead_commands(service).await?;
+            note(&mut attention.dead_commands, service, waiting);
         }
         Ok(attention)
     }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use bc_gateway::store::sqlite::audit::{ExpectedCoins, expected_coins};
+use bc_gateway::store::sqlite::audit::ExpectedCoins;
 use contracts::{Asset, UserId};
-use rusqlite::Connection;
 
 use super::report::Report;
+use super::snapshot::{ReadError, Snapshot};
 
-pub(super) fn check(snapshot: &Connection, report: &mut Report) -> rusqlite::Result<()> {
-    for (subject, problem) in problems(&expected_coins(snapshot)?) {
+pub(super) async fn check(snapshot: &mut dyn Snapshot, report: &mut Report) -> Result<(), ReadError> {
+    for (subject, problem) in problems(&snapshot.expected_coins().await?) {
         report.find(subject, problem);
     }
     Ok(())

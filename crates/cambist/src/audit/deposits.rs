@@ -3,24 +3,22 @@
 use std::collections::BTreeMap;
 
 use balance::domain::PostedTransfer;
-use balance::store::sqlite::audit::transfers_of_deposits;
 use contracts::ledger::{Leg, Origin, Owner};
-use rusqlite::Connection;
 use wallet::domain::{Deposit, DepositStatus};
-use wallet::store::sqlite::audit as wallet_facts;
 
 use super::PAGE;
 use super::report::Report;
+use super::snapshot::{ReadError, Snapshot};
 
-pub(super) fn check(snapshot: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+pub(super) async fn check(snapshot: &mut dyn Snapshot, report: &mut Report) -> Result<(), ReadError> {
     let mut after = None;
     loop {
-        let deposits = wallet_facts::deposits(snapshot, after, PAGE)?;
+        let deposits = snapshot.deposits(after, PAGE).await?;
         let from = after.map_or(1, |id: contracts::DepositId| id.get().saturating_add(1));
         let last = deposits.last().map(|deposit| deposit.id);
         let to = last.map_or(i64::MAX, |id| id.get());
         let mut booked: BTreeMap<i64, Vec<PostedTransfer>> = BTreeMap::new();
-        for transfer in transfers_of_deposits(snapshot, from, to)? {
+        for transfer in snapshot.transfers_of_deposits(from, to).await? {
             let Origin::Deposit(id) = transfer.transfer.id.origin else {
                 continue;
             };

@@ -3,17 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bc_gateway::store::sqlite::audit::{WithdrawalFact, withdrawals_of_orders};
+use bc_gateway::store::sqlite::audit::WithdrawalFact;
 use contracts::OrderId;
 use contracts::clients::Side;
 use contracts::messages::{Step, StepResult};
-use exchanger::store::sqlite::audit::{TradeFact, trades_of_orders};
-use notification::store::sqlite::audit::notifications_of_orders;
-use rusqlite::Connection;
+use exchanger::store::sqlite::audit::TradeFact;
 use storage::commands::State;
 use wallet::domain::{Order, OrderState};
 
 use super::expected::{Booked, Evidence, Traded};
+use super::snapshot::{ReadError, Snapshot};
 
 /// What the other services know of the orders of one page.
 pub(super) struct Neighbours {
@@ -24,26 +23,24 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// Everything between the two orders, both included.
-    pub(super) fn read(snapshot: &Connection, from: OrderId, to: OrderId) -> rusqlite::Result<Self> {
+    pub(super) async fn read(snapshot: &mut dyn Snapshot, from: OrderId, to: OrderId) -> Result<Self, ReadError> {
         let mut trades: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for trade in trades_of_orders(snapshot, from, to)? {
+        for trade in snapshot.trades(from, to).await? {
             trades.entry(trade.order_id).or_default().push(trade);
         }
         let mut withdrawals: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for withdrawal in withdrawals_of_orders(snapshot, from, to)? {
+        for withdrawal in snapshot.withdrawals(from, to).await? {
             withdrawals
                 .entry(withdrawal.movement.order_id)
                 .or_default()
                 .push(withdrawal);
         }
-        let notifications = notifications_of_orders(snapshot, from, to)?
-            .into_iter()
-            .map(|fact| (fact.order_id, fact.state))
-            .collect();
+        let notifications = snapshot.notifications(from, to).await?;
+        let notifications = notifications.into_iter().map(|fact| (fact.order_id, fact.state));
         Ok(Self {
             trades,
             withdrawals,
-            notifications,
+            notifications: notifications.collect(),
         })
     }
 

@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 
 use balance::domain::PostedTransfer;
-use balance::store::sqlite::audit::transfers_of_orders;
 use contracts::OrderId;
 use contracts::ledger::{Leg, Origin, Owner};
-use rusqlite::Connection;
 use wallet::domain::{LogEntry, Order, Saga, replay};
-use wallet::store::sqlite::audit::{self as wallet_facts, OrderFacts};
+use wallet::store::sqlite::audit::OrderFacts;
 
 use super::PAGE;
 use super::expected::{self, Traded};
@@ -17,29 +15,31 @@ use super::legs;
 use super::neighbours::{Neighbours, News, Records};
 use super::nets::Nets;
 use super::report::Report;
+use super::snapshot::{ReadError, Snapshot};
 use super::tie_out::TieOut;
 use super::transit;
 
-pub(super) fn check(
-    snapshot: &Connection,
+pub(super) async fn check(
+    snapshot: &mut dyn Snapshot,
     report: &mut Report,
     (hot_wallet, in_transit): (&mut TieOut, &mut TieOut),
-    on_progress: &mut dyn FnMut(u64),
-) -> rusqlite::Result<()> {
+    on_progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<(), ReadError> {
     let mut after = None;
     loop {
-        let orders = wallet_facts::orders(snapshot, after, PAGE)?;
+        let orders = snapshot.orders(after, PAGE).await?;
         let from = after.map_or(1, |id: OrderId| id.get().saturating_add(1));
         let last = orders.last().map(|facts| facts.order.id);
         let mut booked: BTreeMap<OrderId, Vec<PostedTransfer>> = BTreeMap::new();
-        for transfer in transfers_of_orders(snapshot, from, last.map_or(i64::MAX, OrderId::get))? {
+        let to = last.map_or(i64::MAX, OrderId::get);
+        for transfer in snapshot.transfers_of_orders(from, to).await? {
             let Origin::Order(id) = transfer.transfer.id.origin else {
                 continue;
             };
             booked.entry(id).or_default().push(transfer);
         }
         let first = OrderId::try_new(from).unwrap_or(OrderId::FIRST);
-        let mut neighbours = Neighbours::read(snapshot, first, last.unwrap_or(OrderId::LAST))?;
+        let mut neighbours = Neighbours::read(snapshot, first, last.unwrap_or(OrderId::LAST)).await?;
         for OrderFacts { order, log } in &orders {
             let transfers = booked.remove(&order.id).unwrap_or_default();
             let records = neighbours.take(order.id);

@@ -30,7 +30,7 @@ pub(super) fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells on a terminal how far the audit is, on one line that rewrites itself.
-fn progress() -> impl FnMut(u64) {
+fn progress() -> impl FnMut(u64) + Send {
     let terminal = std::io::stderr().is_terminal();
     move |orders| {
         if terminal {
