@@ -81,6 +81,10 @@ impl Transport for Adversary {
     fn readiness(&self) -> Result<(), String> {
         self.inner.readiness()
     }
+
+    async fn close(&self, patience: Duration) -> bool {
+        self.inner.close(patience).await
+    }
 }
 
 struct Disturbed {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use contracts::messages::Message;
 use contracts::random::backoff;
 use contracts::{Clock, Entropy};
 use storage::outbox::{Destination, OutboxRow, OutboxStore, Settlement};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::lane::Lane;
 use crate::gather::receive_together;
 use crate::metrics::DispatcherMetrics;
+pub use crate::queue::Delivered;
 use crate::queue::Transport;
 
 /// The most rows in one delivery.
@@ -38,23 +40,6 @@ const MAX_SETTLED: usize = 1_000;
 const SETTLE_TRIES: u32 = 5;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_SETTLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// What became of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivered {
-    /// It arrived.
-    Yes,
-    /// It did not, or nobody knows; again later, without end: the other side will be back.
-    NotYet {
-        /// Why, for the log.
-        reason: String,
-    },
-    /// It never will: the content makes no sense to the other side.
-    Never {
-        /// Why.
-        error: String,
-    },
-}
 
 /// Carries rows to one destination.
 #[async_trait]
@@ -77,28 +62,25 @@ pub struct QueueCourier {
 #[async_trait]
 impl Courier for QueueCourier {
     async fn deliver(&self, rows: &[OutboxRow]) -> Vec<Delivered> {
-        let mut messages = Vec::with_capacity(rows.len());
+        let read = rows.iter().map(|row| serde_json::from_str(&row.payload));
         let mut outcomes = Vec::with_capacity(rows.len());
-        for row in rows {
-            match serde_json::from_str(&row.payload) {
-                Ok(message) => {
-                    messages.push(message);
-                    outcomes.push(Delivered::Yes);
-                }
-                Err(error) => outcomes.push(Delivered::Never {
-                    error: format!("not a message: {error}"),
-                }),
-            }
-        }
+        let messages: Vec<Message> = read
+            .filter_map(|read| {
+                outcomes.push(match &read {
+                    Ok(_) => Delivered::Yes,
+                    Err(error) => Delivered::Never {
+                        error: format!("not a message: {error}"),
+                    },
+                });
+                read.ok()
+            })
+            .collect();
         if messages.is_empty() {
             return outcomes;
         }
         if let Err(error) = self.transport.publish(self.queue, messages).await {
-            for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Delivered::Yes) {
-                *outcome = Delivered::NotYet {
-                    reason: error.to_string(),
-                };
-            }
+            let sent = outcomes.iter_mut().filter(|outcome| **outcome == Delivered::Yes);
+            sent.zip(error.outcomes).for_each(|(outcome, became)| *outcome = became);
         }
         outcomes
     }

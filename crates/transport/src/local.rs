@@ -10,7 +10,7 @@ use contracts::messages::{Message, Queue};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use crate::queue::{Delivery, PublishError, Subscription, Transport};
+use crate::queue::{Delivered, Delivery, PublishError, Subscription, Transport};
 
 /// How long a publisher waits for room before it leaves its rows to the outbox.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -62,8 +62,9 @@ impl Transport for LocalTransport {
     /// Waits at most a second for room; messages that fit into the queue together go in together or not at all.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError> {
         let sender = &self.channel(queue).sender;
+        let mut messages = messages.into_iter().peekable();
+        let all = messages.len();
         let publish = async {
-            let mut messages = messages.into_iter().peekable();
             while messages.peek().is_some() {
                 let room = messages.len().min(sender.max_capacity());
                 let room = sender.reserve_many(room).await.map_err(|_| "it is closed")?;
@@ -72,9 +73,13 @@ impl Transport for LocalTransport {
             Ok(())
         };
         let published = timeout(MAX_WAIT_FOR_ROOM, publish).await.unwrap_or(Err("it is full"));
-        published.map_err(|reason: &str| PublishError {
-            queue,
-            reason: reason.to_owned(),
+        published.or_else(|reason: &str| {
+            let left = Delivered::NotYet {
+                reason: reason.to_owned(),
+            };
+            let mut outcomes = vec![Delivered::Yes; all - messages.len()];
+            outcomes.resize(all, left);
+            PublishError::unless_all(queue, outcomes)
         })
     }
 

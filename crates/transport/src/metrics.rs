@@ -7,7 +7,7 @@ use contracts::metrics::Counter;
 use storage::commands::{Fencing, Settlement};
 use storage::outbox::Destination;
 
-use crate::dispatcher::Delivered;
+use crate::queue::Delivered;
 
 /// What became of the rows for one destination.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl WorkerMetrics {
 pub struct TransportMetrics {
     /// The server took them.
     pub published: Counter,
-    /// They could not be published, as far as is known; they stay in their outboxes.
+    /// They could not be published, as far as is known.
     pub refused: Counter,
     /// They arrived.
     pub taken: Counter,

@@ -4,7 +4,7 @@
 //! of senders and receivers find what got lost. So it costs time and nothing else, and an envelope is acknowledged after the
 //! commit of what it caused.
 //!
-//! What it keeps true: a publication is told as done when the server has all of it; an envelope is given up only when it is
+//! What it keeps true: a message is told as published when the server has it; an envelope is given up only when it is
 //! stored as a dead letter; everything that is missing at the server is made again without a restart.
 
 mod connection;
@@ -12,6 +12,7 @@ mod envelope;
 mod in_hand;
 mod listener;
 mod publisher;
+mod request;
 mod settings;
 mod streams;
 
@@ -34,7 +35,7 @@ use self::publisher::Publisher;
 pub use self::settings::{Bounds, Credentials, NatsSettings, Times, Tls};
 use self::streams::StreamError;
 use crate::metrics::TransportMetrics;
-use crate::queue::{PublishError, Subscription, Transport};
+use crate::queue::{Delivered, PublishError, Subscription, Transport};
 
 /// What is left for the headers of a publication, its id, in what a server takes at once.
 const HEADER_BYTES: usize = 256;
@@ -125,19 +126,6 @@ impl NatsTransport {
             _open: closing.drop_guard(),
         })
     }
-
-    /// Ends listening, waits until what listeners hold is settled and the server has been told, at most for `patience`.
-    /// Returns whether it was in time; what was not is delivered again.
-    pub async fn close(self, patience: Duration) -> bool {
-        let shared = Arc::clone(&self.shared);
-        drop(self);
-        shared.tasks.close();
-        let settled = async {
-            shared.tasks.wait().await;
-            shared.client.flush().await
-        };
-        matches!(tokio::time::timeout(patience, settled).await, Ok(Ok(())))
-    }
 }
 
 /// Has a queue before anything is sent to it, so that what is wrong with the server is told at the start.
@@ -166,22 +154,23 @@ async fn make_sure_of(
 
 #[async_trait]
 impl Transport for NatsTransport {
-    /// Waits for the server's word, five seconds at most as usual, one of them for room; some of the messages may have been
-    /// published after an error.
+    /// Waits for the server's word, five seconds at most as usual, one of them for room. What is larger than the server takes
+    /// is never published.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError> {
-        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
         let envelopes = envelope::pack(&messages, &self.shared.envelope_bounds());
+        let sizes: Vec<usize> = envelopes.iter().map(|envelope| envelope.messages).collect();
+        let outcomes = self.shared.publisher.publish(queue, envelopes).await;
+        // A message has the fate of its envelope.
+        let each = outcomes.into_iter().zip(sizes);
+        let outcomes: Vec<_> = each
+            .flat_map(|(outcome, messages)| std::iter::repeat_n(outcome, messages))
+            .collect();
+        let published = outcomes.iter().filter(|outcome| **outcome == Delivered::Yes).count();
         let metrics = &self.shared.metrics;
-        match self.shared.publisher.publish(queue, envelopes).await {
-            Ok(()) => {
-                metrics.published.add(count);
-                Ok(())
-            }
-            Err(reason) => {
-                metrics.refused.add(count);
-                Err(PublishError { queue, reason })
-            }
-        }
+        metrics.published.add(u64::try_from(published).unwrap_or(u64::MAX));
+        let refused = outcomes.len() - published;
+        metrics.refused.add(u64::try_from(refused).unwrap_or(u64::MAX));
+        PublishError::unless_all(queue, outcomes)
     }
 
     async fn subscribe(&self, queue: Queue) -> Result<Box<dyn Subscription>, PublishError> {
@@ -194,5 +183,16 @@ impl Transport for NatsTransport {
         } else {
             Err("there is no connection to NATS".to_owned())
         }
+    }
+
+    async fn close(&self, patience: Duration) -> bool {
+        let shared = &self.shared;
+        shared.closing.cancel();
+        shared.tasks.close();
+        let settled = async {
+            shared.tasks.wait().await;
+            shared.client.flush().await
+        };
+        matches!(tokio::time::timeout(patience, settled).await, Ok(Ok(())))
     }
 }

@@ -6,21 +6,63 @@ use async_trait::async_trait;
 use contracts::messages::{Message, Queue};
 use thiserror::Error;
 
-/// Why messages could not be published. Some of them may have been.
+/// What became of what was to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivered {
+    /// It arrived.
+    Yes,
+    /// It did not, or nobody knows; again later, without end: the other side will be back.
+    NotYet {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// It never will: the other side does not take it, whenever it comes.
+    Never {
+        /// Why.
+        error: String,
+    },
+}
+
+/// That not all messages were published.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the queue {queue} takes no messages: {reason}")]
 pub struct PublishError {
     /// Which queue.
     pub queue: Queue,
-    /// Why.
+    /// Why, of the first that was not.
     pub reason: String,
+    /// What became of each message.
+    pub outcomes: Vec<Delivered>,
+}
+
+impl PublishError {
+    /// Tells what became of each message, if it was not that all were published.
+    ///
+    /// # Errors
+    /// That.
+    pub fn unless_all(queue: Queue, outcomes: Vec<Delivered>) -> Result<(), Self> {
+        let reason = outcomes.iter().find_map(|outcome| match outcome {
+            Delivered::Yes => None,
+            Delivered::NotYet { reason } | Delivered::Never { error: reason } => Some(reason.clone()),
+        });
+        reason.map_or(Ok(()), |reason| {
+            Err(Self {
+                queue,
+                reason,
+                outcomes,
+            })
+        })
+    }
 }
 
 /// Carries messages between processes, or between the parts of one.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Publishes messages; on success all of them will be delivered unless the transport loses its state.
-    /// Waits a bounded time when the queue is full.
+    /// Publishes messages; on success all of them will be delivered unless the transport loses its state. Waits a bounded
+    /// time when the queue is full.
+    ///
+    /// # Errors
+    /// What became of each message. One that the queue never takes holds up none of the others.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), PublishError>;
 
     /// Listens on a queue. Several listeners of one queue share its messages. A listener goes on listening whatever becomes
@@ -33,6 +75,12 @@ pub trait Transport: Send + Sync {
     /// Why not, in a few words.
     fn readiness(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Ends all listening, and waits until what listeners hold is settled, for `patience` at most. Whether it was in time; what
+    /// was not is delivered again, if not by this process then by others. Publishing goes on.
+    async fn close(&self, _patience: Duration) -> bool {
+        true
     }
 }
 

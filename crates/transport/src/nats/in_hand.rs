@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Shared;
 use super::envelope::{self, Part};
-use crate::queue::{Delivery, Receipt};
+use crate::queue::{Delivery, PublishError, Receipt};
 
 /// The first pause before an envelope comes again of which nobody said when; doubled with each delivery.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -202,8 +202,8 @@ impl InHand {
         }
         let envelopes = envelope::pack_texts(left, &self.shared.envelope_bounds());
         let published = self.shared.publisher.publish(self.queue, envelopes).await;
-        published.map_err(|reason| {
-            tracing::debug!(queue = %self.queue, reason, "the rest of an envelope could not be published; all of it comes again");
+        PublishError::unless_all(self.queue, published).map_err(|error| {
+            tracing::debug!(%error, "the rest of an envelope could not be published; all of it comes again");
             again
         })
     }

@@ -4,34 +4,36 @@
 //! slow listener would hold more and more of them, and a neighbour that is free would get none.
 //!
 //! What it keeps true: a listener holds at most `in_hand` envelopes; whatever happens to the connection, the consumer, the
-//! stream or the whole store, it goes on asking, and makes again what is missing.
+//! stream or the whole store, it goes on asking, and makes again what is missing; what it asked for and does not want any more
+//! is given back when it comes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::StatusCode;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::BatchConfig;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
+use async_nats::{StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use contracts::messages::Queue;
 use contracts::random::backoff;
 use futures::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Shared;
 use super::connection::{self, Link};
 use super::in_hand::InHand;
+use super::request::Request;
 use super::streams::{self, StreamError};
 use crate::queue::{Delivery, Subscription};
 
 /// The first pause before a listener that broke tries again, which doubles, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How many heartbeats long a request for envelopes stands.
-const REQUEST_HEARTBEATS: u32 = 6;
+/// After how many requests in a row that brought nothing it is looked for a reason.
+const LOOK_AFTER: u32 = 30;
 
 /// The messages of envelopes that this listener holds.
 pub(super) struct NatsSubscription {
@@ -74,24 +76,17 @@ enum Broken {
     Stalled,
 }
 
-/// A request for envelopes that stands.
-struct Request {
-    /// Room for those that have not arrived.
-    room: OwnedSemaphorePermit,
-    /// Whether any arrived.
-    served: bool,
-    /// When the server has been silent for too long.
-    overdue: Instant,
-}
-
 struct Listener {
     shared: Arc<Shared>,
     queue: Queue,
     envelopes: mpsc::Sender<Vec<Delivery>>,
     room: Arc<Semaphore>,
     links: watch::Receiver<Link>,
+    stop: CancellationToken,
     /// Whether this listener had a consumer before: then a missing one is news.
     began: bool,
+    /// How many requests in a row brought nothing.
+    unserved: u32,
     /// How often in a row nothing arrived where something was.
     stalls: u32,
     /// How often in a row it had to begin anew without an envelope in between.
@@ -109,14 +104,13 @@ pub(super) fn listen(shared: &Arc<Shared>, queue: Queue) -> NatsSubscription {
         envelopes,
         room: Arc::new(Semaphore::new(in_hand)),
         links: shared.links.clone(),
+        stop: stop.clone(),
         began: false,
+        unserved: 0,
         stalls: 0,
         failures: 0,
     };
-    let until = stop.clone();
-    shared
-        .tasks
-        .spawn(async move { until.run_until_cancelled(listener.run()).await });
+    shared.tasks.spawn(listener.run());
     NatsSubscription {
         envelopes: subscription,
         rest: Vec::new().into_iter(),
@@ -125,14 +119,10 @@ pub(super) fn listen(shared: &Arc<Shared>, queue: Queue) -> NatsSubscription {
 }
 
 impl Listener {
-    /// Without end.
+    /// Until it is to stop.
     async fn run(mut self) {
-        loop {
-            let link = connection::up(&mut self.links).await;
-            let broken = match self.consumer().await {
-                Ok(consumer) => self.serve(&consumer, link).await,
-                Err(error) => Broken::Failed(error.to_string()),
-            };
+        let stop = self.stop.clone();
+        while let Some(broken) = self.round().await {
             let rest = if matches!(broken, Broken::Gone) {
                 streams::REST
             } else {
@@ -152,7 +142,20 @@ impl Listener {
             let pause = backoff(FIRST_PAUSE, self.failures, LONGEST_PAUSE).max(rest);
             self.failures += 1;
             // sleep: a server does not tell when it is well again
-            tokio::time::sleep(self.shared.entropy.jitter(pause)).await;
+            let pause = tokio::time::sleep(self.shared.entropy.jitter(pause));
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Listens until something breaks; `None` when it is to stop.
+    async fn round(&mut self) -> Option<Broken> {
+        let stop = self.stop.clone();
+        let link = stop.run_until_cancelled(connection::up(&mut self.links)).await?;
+        match stop.run_until_cancelled(self.consumer()).await? {
+            Ok(consumer) => self.serve(&consumer, link).await,
+            Err(error) => Some(Broken::Failed(error.to_string())),
         }
     }
 
@@ -179,15 +182,34 @@ impl Listener {
         Ok(consumer)
     }
 
-    /// Takes envelopes over one connection for as long as they come.
-    async fn serve(&mut self, consumer: &PullConsumer, link: Link) -> Broken {
+    /// Listens over one connection. However that ends, what was asked for and still comes is given back: the server would
+    /// keep what it sent to nobody until its wait for a word is over.
+    async fn serve(&mut self, consumer: &PullConsumer, link: Link) -> Option<Broken> {
         let inbox = self.shared.client.new_inbox();
         let mut arrivals = match self.shared.client.subscribe(inbox.clone()).await {
             Ok(arrivals) => arrivals,
-            Err(error) => return Broken::Failed(error.to_string()),
+            Err(error) => return Some(Broken::Failed(error.to_string())),
         };
+        let (mut request, stop) = (None, self.stop.clone());
+        let receiving = self.receive(consumer, link, inbox.into(), &mut arrivals, &mut request);
+        let broken = stop.run_until_cancelled(receiving).await;
+        if let Some(request) = request {
+            let context = self.shared.context.clone();
+            self.shared.tasks.spawn(request.give_back(arrivals, context));
+        }
+        broken
+    }
+
+    /// Takes envelopes for as long as they come.
+    async fn receive(
+        &mut self,
+        consumer: &PullConsumer,
+        link: Link,
+        inbox: Subject,
+        arrivals: &mut Subscriber,
+        request: &mut Option<Request>,
+    ) -> Broken {
         let mut links = self.links.clone();
-        let mut request: Option<Request> = None;
         loop {
             let overdue = request.as_ref().map(|request| request.overdue);
             tokio::select! {
@@ -196,38 +218,48 @@ impl Listener {
                     let Some(arrival) = arrival else {
                         return Broken::Failed("the subscription ended".to_owned());
                     };
-                    if let Some(broken) = self.take(arrival, &mut request, consumer).await {
+                    if let Some(broken) = self.take(arrival, request, consumer).await {
                         return broken;
                     }
                 }
                 () = connection::changed(&mut links, link) => return Broken::Disconnected,
                 room = all_room(&self.room), if request.is_none() => {
-                    if let Err(error) = consumer.request_batch(self.batch(&room), inbox.clone().into()).await {
+                    // Before it is sent: whether it was is not known of one that is stopped on the way.
+                    let batch = self.batch(&room);
+                    *request = Some(self.request(room));
+                    if let Err(error) = consumer.request_batch(batch, inbox.clone()).await {
                         return Broken::Failed(error.to_string());
                     }
-                    request = Some(Request { room, served: false, overdue: self.overdue() });
                 }
-                // sleep: a heartbeat that stays away is nothing that could be waited for
+                // sleep: an answer that stays away is nothing that could be waited for
                 () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => {
                     let broken = self.diagnose(consumer).await;
-                    return broken.unwrap_or_else(|| Broken::Failed("no heartbeat".to_owned()));
+                    return broken.unwrap_or_else(|| Broken::Failed("no answer to a request".to_owned()));
                 }
             }
         }
     }
 
     fn batch(&self, room: &OwnedSemaphorePermit) -> BatchConfig {
-        let heartbeat = self.shared.settings.times.heartbeat;
         BatchConfig {
             batch: room.num_permits(),
-            expires: Some(heartbeat * REQUEST_HEARTBEATS),
-            idle_heartbeat: heartbeat,
+            expires: Some(self.shared.settings.times.request),
             ..BatchConfig::default()
         }
     }
 
+    fn request(&self, room: OwnedSemaphorePermit) -> Request {
+        Request {
+            room,
+            served: false,
+            ends: Instant::now() + self.shared.settings.times.request,
+            overdue: self.overdue(),
+        }
+    }
+
     fn overdue(&self) -> Instant {
-        Instant::now() + self.shared.settings.times.heartbeat * 3
+        let times = &self.shared.settings.times;
+        Instant::now() + times.request + times.answer * 2
     }
 
     /// An envelope, or what the server has to say of a request.
@@ -248,7 +280,14 @@ impl Listener {
             }
             StatusCode::IDLE_HEARTBEAT => None,
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => match request.take() {
-                Some(request) if !request.served => self.diagnose(consumer).await,
+                Some(request) if !request.served => {
+                    self.unserved += 1;
+                    if self.unserved.is_multiple_of(LOOK_AFTER) {
+                        self.diagnose(consumer).await
+                    } else {
+                        None
+                    }
+                }
                 Some(_) | None => None,
             },
             StatusCode::NO_RESPONDERS => Some(Broken::Gone),
@@ -264,7 +303,7 @@ impl Listener {
     }
 
     fn carry(&mut self, arrival: async_nats::Message, request: &mut Option<Request>) {
-        (self.failures, self.stalls) = (0, 0);
+        (self.failures, self.stalls, self.unserved) = (0, 0, 0);
         // One that was asked for over a connection that broke has no room of its own, and is rather held than lost.
         let place = request.as_mut().and_then(|request| {
             request.served = true;

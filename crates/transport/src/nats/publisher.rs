@@ -9,7 +9,7 @@ use async_nats::jetstream::message::PublishMessage;
 use contracts::Entropy;
 use contracts::messages::Queue;
 use contracts::random::backoff;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +17,7 @@ use super::connection::{self, Link};
 use super::envelope::Envelope;
 use super::settings::{Bounds, Times};
 use super::streams::{self, StreamError};
+use crate::queue::Delivered;
 
 /// How long a full queue is waited for, as in the local transport.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -37,6 +38,14 @@ pub(super) struct Publisher {
     pub(super) making: Mutex<()>,
 }
 
+/// Why an envelope was not taken in the end.
+enum Refused {
+    /// It may be another time.
+    NotYet(String),
+    /// It is too large for the server.
+    Never(String),
+}
+
 /// Why an envelope was not taken this time.
 enum Refusal {
     /// The stream is not there.
@@ -50,17 +59,20 @@ enum Refusal {
 }
 
 impl Publisher {
-    /// Hands all envelopes over. On success the server has them all; otherwise it may have some.
-    ///
-    /// # Errors
-    /// Why, in a few words.
-    pub(super) async fn publish(&self, queue: Queue, envelopes: Vec<Envelope>) -> Result<(), String> {
-        try_join_all(envelopes.into_iter().map(|envelope| self.publish_one(queue, envelope)))
-            .await
-            .map(drop)
+    /// Hands all envelopes over, and tells what became of each: whatever becomes of one, the others are not given up.
+    pub(super) async fn publish(&self, queue: Queue, envelopes: Vec<Envelope>) -> Vec<Delivered> {
+        join_all(envelopes.into_iter().map(|envelope| async move {
+            match self.publish_one(queue, &envelope).await {
+                Ok(()) => Delivered::Yes,
+                // In smaller envelopes it may be.
+                Err(Refused::Never(error)) if envelope.messages == 1 => Delivered::Never { error },
+                Err(Refused::Never(reason) | Refused::NotYet(reason)) => Delivered::NotYet { reason },
+            }
+        }))
+        .await
     }
 
-    async fn publish_one(&self, queue: Queue, envelope: Envelope) -> Result<(), String> {
+    async fn publish_one(&self, queue: Queue, envelope: &Envelope) -> Result<(), Refused> {
         let began = Instant::now();
         let give_up = began + self.times.publish;
         let mut reason = String::from("too much is under way");
@@ -73,21 +85,21 @@ impl Publisher {
                 "there is no connection".clone_into(&mut reason);
                 connection::up(&mut links).await;
                 "no answer in time".clone_into(&mut reason);
-                match self.attempt(queue, &envelope, &id).await {
+                match self.attempt(queue, envelope, &id).await {
                     Ok(()) => return Ok(()),
                     Err(Refusal::NoStream) => match self.make(queue).await {
                         Ok(()) => continue,
                         Err(StreamError::Unavailable(why)) => reason = why,
-                        Err(StreamError::Wrong(why)) => return Err(why),
+                        Err(StreamError::Wrong(why)) => return Err(Refused::NotYet(why)),
                     },
                     Err(Refusal::Full) => {
                         "it is full".clone_into(&mut reason);
                         if began.elapsed() >= MAX_WAIT_FOR_ROOM {
-                            return Err(reason.clone());
+                            return Err(Refused::NotYet(reason.clone()));
                         }
                     }
                     Err(Refusal::Unknown(why)) => reason = why,
-                    Err(Refusal::Never(why)) => return Err(why),
+                    Err(Refusal::Never(why)) => return Err(Refused::Never(why)),
                 }
                 // sleep: a server does not tell when it has room or is well again
                 tokio::time::sleep(self.entropy.jitter(backoff(FIRST_PAUSE, tried, LONGEST_PAUSE))).await;
@@ -96,7 +108,7 @@ impl Publisher {
         };
         match timeout_at(give_up, attempts).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(reason),
+            Err(_) => Err(Refused::NotYet(reason)),
         }
     }
 

@@ -122,8 +122,9 @@ pub struct Times {
     /// How long the server waits for a word about an envelope before it delivers it again. While it is being worked on,
     /// the server hears so three times in that time.
     pub ack_wait: Duration,
-    /// How often the server says that a request for envelopes still stands.
-    pub heartbeat: Duration,
+    /// How long a request for envelopes stands before it is made anew. As long at most does one that goes away wait for what
+    /// it asked for.
+    pub request: Duration,
     /// How long one publication waits for the server, all its attempts together.
     pub publish: Duration,
     /// How long the server may take to answer one question.
@@ -134,7 +135,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             ack_wait: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(5),
+            request: Duration::from_secs(1),
             publish: Duration::from_secs(5),
             answer: Duration::from_secs(2),
         }

@@ -9,7 +9,7 @@ use storage::letters::DeadLetterStore as _;
 use storage::outbox::Destination;
 use storage::sqlite::SqliteLetters;
 use tokio::time::{Instant, timeout};
-use transport::nats::Bounds;
+use transport::nats::{Bounds, Times};
 use transport::queue::{Delivery, Subscription, Transport as _};
 
 use crate::given::{a_fresh_store, noon, soon};
@@ -263,14 +263,55 @@ async fn closing_waits_for_what_is_held_and_hands_back_what_nobody_began() {
     let held = taken(&mut listener, 1).await;
     transport.publish(QUEUE, orders(2, 2)).await.unwrap();
     drop(listener);
-    let closing = tokio::spawn(transport.close(Duration::from_secs(30)));
-    for delivery in held {
-        delivery.done().await;
-    }
-    assert!(soon(closing).await.unwrap());
+    let settling = async {
+        for delivery in held {
+            delivery.done().await;
+        }
+    };
+    let (closed, ()) = soon(async { tokio::join!(transport.close(Duration::from_secs(30)), settling) }).await;
+    assert!(closed);
     let next = given.transport().await;
     let mut listener = next.subscribe(QUEUE).await.unwrap();
     assert_eq!(received(&mut listener, 10).await, [2]);
+    given.emptied().await;
+}
+
+#[tokio::test]
+async fn what_listeners_that_left_had_asked_for_is_given_to_others_at_once() {
+    let given = given_nats();
+    let transport = given.transport().await;
+    let began = Instant::now();
+    for order in (1..=40).step_by(2) {
+        let mut leaving = transport.subscribe(QUEUE).await.unwrap();
+        transport.publish(QUEUE, orders(order, order)).await.unwrap();
+        assert_eq!(received(&mut leaving, 1).await, [order]);
+        drop(leaving);
+        // Its request still stands at the server, and comes first.
+        transport.publish(QUEUE, orders(order + 1, order + 1)).await.unwrap();
+        let mut staying = transport.subscribe(QUEUE).await.unwrap();
+        assert_eq!(received(&mut staying, 1).await, [order + 1]);
+    }
+    let never_told = Times::default().ack_wait;
+    assert!(began.elapsed() < never_told, "{:?}", began.elapsed());
+    given.emptied().await;
+}
+
+#[tokio::test]
+async fn what_comes_to_a_transport_that_closes_is_given_to_others_at_once() {
+    let given = given_nats();
+    let (closing, other) = (given.transport().await, given.transport().await);
+    let held = closing.subscribe(QUEUE).await.unwrap();
+    other.publish(QUEUE, orders(1, 1)).await.unwrap();
+    let began = Instant::now();
+    let mut staying = other.subscribe(QUEUE).await.unwrap();
+    let (closed, _) = tokio::join!(
+        closing.close(Duration::from_secs(30)),
+        other.publish(QUEUE, orders(2, 30))
+    );
+    assert!(closed);
+    drop(held);
+    assert_eq!(received_in_all(&mut staying, 30).await, (1..=30).collect::<Vec<_>>());
+    assert!(began.elapsed() < Times::default().ack_wait, "{:?}", began.elapsed());
     given.emptied().await;
 }
 

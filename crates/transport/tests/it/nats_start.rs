@@ -1,15 +1,20 @@
 //! Starting with a NATS server that is away, knows us not, or is somebody else's: one clear line, after a bounded time.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream;
+use contracts::messages::Message;
+use storage::outbox::{Destination, OutboxStore as _};
 use test_servers::nats::Nats;
 use tokio::time::Instant;
+use transport::dispatcher::{Courier, QueueCourier};
 use transport::nats::{ConnectError, Credentials, NatsSettings, Tls};
 use transport::queue::Transport as _;
 
+use crate::given::{a_fresh_store, wake_up};
 use crate::queues::{GivenNats, QUEUE, given_nats, orders, received, received_in_all};
 
 /// What is said of a start that fails: one line.
@@ -22,8 +27,8 @@ fn line(error: &ConnectError) -> String {
 fn on(server: Nats) -> GivenNats {
     GivenNats {
         server,
-        letters: std::sync::Arc::default(),
-        metrics: std::sync::Arc::default(),
+        letters: Arc::default(),
+        metrics: Arc::default(),
     }
 }
 
@@ -174,12 +179,46 @@ async fn a_consumer_that_would_give_messages_up_is_not_listened_to() {
     assert_eq!(received(&mut listener, 1).await, [1]);
 }
 
-#[tokio::test]
-async fn a_server_that_takes_little_at_once_is_given_smaller_envelopes() {
+/// A server that takes 4 KiB at once.
+fn on_a_small_server() -> (GivenNats, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("nats.conf");
     std::fs::write(&config, "max_payload: 4096\n").unwrap();
-    let given = on(Nats::start_with(&["-c", config.to_str().unwrap()]));
+    (on(Nats::start_with(&["-c", config.to_str().unwrap()])), folder)
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_server_takes_becomes_a_dead_letter_of_its_sender_and_its_neighbours_arrive() {
+    let (server, _config) = on_a_small_server();
+    let transport = Arc::new(server.transport().await);
+    let (given, rows) = a_fresh_store();
+    let destination = Destination::Queue(QUEUE);
+    let large = Message {
+        message_id: "wake-up-2-".repeat(500),
+        ..wake_up(2)
+    };
+    let payloads = [wake_up(1), large, wake_up(3)].map(|message| serde_json::to_string(&message).unwrap());
+    let large = payloads[1].clone();
+    given.put(destination, payloads).await;
+    let courier: Arc<dyn Courier> = Arc::new(QueueCourier {
+        transport: transport.clone(),
+        queue: QUEUE,
+    });
+    let running = given.dispatch(rows, [(destination, courier)]);
+    running.outbox.settled(3).await;
+    let mut listener = transport.subscribe(QUEUE).await.unwrap();
+    assert_eq!(received_in_all(&mut listener, 2).await, [1, 3]);
+    let [(payload, error)] = given.dead_letters().await.try_into().unwrap();
+    assert_eq!(payload, large);
+    assert!(error.contains("4096"), "{error}");
+    assert_eq!(given.outbox.backlog().await, Ok(0));
+    assert_eq!((server.metrics.published.get(), server.metrics.refused.get()), (2, 1));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_little_at_once_is_given_smaller_envelopes() {
+    let (given, _config) = on_a_small_server();
     let transport = given.transport().await;
     transport.publish(QUEUE, orders(1, 100)).await.unwrap();
     let mut listener = transport.subscribe(QUEUE).await.unwrap();

@@ -129,7 +129,7 @@ impl GivenNats {
 pub(crate) fn impatient() -> Times {
     Times {
         ack_wait: Duration::from_millis(1_500),
-        heartbeat: Duration::from_millis(300),
+        request: Duration::from_millis(300),
         ..Times::default()
     }
 }
