@@ -4,8 +4,10 @@ use async_trait::async_trait;
 use contracts::messages::Step;
 use contracts::{Amount, OrderId, UserId};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use storage::StoreError;
 use storage::commands::{CommandKey, State};
+use utoipa::ToSchema;
 
 pub use crate::domain::custody::Keys;
 use crate::domain::movement::Movement;
@@ -15,7 +17,8 @@ pub use crate::domain::transfer::{Address, Purpose, SignedTransfer, TransferDraf
 /// An address's coins of one asset at one moment of the chain, and which of its transfers they are the rest of.
 ///
 /// The two belong together: whoever knows what was signed for the address knows from them what is still to leave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Funds {
     /// The confirmed coins.
     pub coins: Amount,
@@ -25,7 +28,8 @@ pub struct Funds {
 }
 
 /// Whether a chain would take a transfer, as far as it can tell beforehand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SendCheck {
     /// Nothing speaks against it.
     Sendable {
@@ -45,7 +49,8 @@ pub enum SendCheck {
 }
 
 /// One of an address's nonces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NonceAnswer {
     /// The first nonce that no transfer of the kind asked for has used.
     Next(u64),
@@ -57,7 +62,8 @@ pub enum NonceAnswer {
 }
 
 /// What became of a broadcast.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BroadcastAnswer {
     /// The chain has the bytes, now or since an earlier broadcast of the same bytes. They may still get lost.
     Taken,

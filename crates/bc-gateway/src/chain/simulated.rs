@@ -11,7 +11,7 @@ mod block;
 mod ledger;
 mod manners;
 mod memory;
-mod wire;
+pub(super) mod wire;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,11 +5,13 @@
 //! is written down before the ledger is asked: from then on nothing is given up without the payment's being given back.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::transfer::SignedTransfer;
 
 /// What a chain knows about a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FindAnswer {
     /// It is in a block.
     Confirmed {

@@ -6,11 +6,14 @@ use contracts::messages::Step;
 use contracts::{Amount, OrderId, UserId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::hex;
 
 /// An address on a chain: 1 to 128 visible ASCII characters. Whether the chain knows it, only the chain can say.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[!-~]{1,128}$")]
 pub struct Address(String);
 
 /// A text that cannot be an address on any chain.
@@ -39,6 +42,20 @@ impl Address {
     }
 }
 
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        Self::try_new(text)
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.0
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -46,7 +63,8 @@ impl fmt::Display for Address {
 }
 
 /// What a transfer is for. Unique: no two transfers have the same purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Purpose {
     /// A step of an order.
     Order {
@@ -75,7 +93,12 @@ impl fmt::Display for Purpose {
 }
 
 /// A transfer that is not signed yet. It gets its nonce when it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({
+    "from": "sim1a1b2c3", "to": "sim1d4e5f6", "amount": {"amount": "3", "asset": "BTC"},
+    "purpose": {"order": {"order_id": 1, "step": "withdraw"}}
+})))]
 pub struct TransferDraft {
     /// Who sends.
     pub from: Address,
@@ -88,8 +111,9 @@ pub struct TransferDraft {
 }
 
 /// A signed transfer, ready for the chain. Its bytes are all that is ever sent.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(examples(json!({"nonce": 0, "hash": "a1b2", "bytes": "01ab"})))]
 pub struct SignedTransfer {
     /// The sender's nonce in it.
     pub nonce: u64,
@@ -97,6 +121,7 @@ pub struct SignedTransfer {
     pub hash: String,
     /// What is sent; in JSON as hexadecimal text.
     #[serde(serialize_with = "as_hex", deserialize_with = "from_hex")]
+    #[schema(value_type = String)]
     pub bytes: Vec<u8>,
 }
 

@@ -1,87 +1,49 @@
-//! The simulated chain keeps the rules of a chain, however it is treated.
+//! A chain keeps the rules of a chain, however it is treated. Told of the simulated chain itself, and of the same one at the far
+//! end of a wire: `itself::name` and `remote::name` are one story.
+
+mod scene;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bc_gateway::chain::simulated::{DEPTH, Manner, ScriptedManners, SimulatedChain};
-use bc_gateway::ports::{BroadcastAnswer, Chain, FindAnswer, Funds, NonceAnswer, Purpose, SendCheck, TransferDraft};
-use bc_gateway::{Address, Custody};
+use bc_gateway::Address;
+use bc_gateway::chain::simulated::{DEPTH, Manner};
+use bc_gateway::ports::{BroadcastAnswer, FindAnswer, Funds, NonceAnswer, SendCheck, TransferDraft};
 use contracts::messages::Step;
-use contracts::{Asset, ManualClock, UserId};
-use jiff::Timestamp;
-use tempfile::TempDir;
+use contracts::{Asset, UserId};
 
+pub(crate) use self::scene::{Adapter, GATEWAY_TOKEN, Listener, Scene, way_to};
 use crate::world::{btc, purpose, user};
 
-struct Scene {
-    folder: TempDir,
-    clock: Arc<ManualClock>,
-    manners: Arc<ScriptedManners>,
-    custody: Custody,
-    chain: SimulatedChain,
+macro_rules! on_both {
+    ($($story:ident)*) => {
+        mod itself {
+            $(#[tokio::test] async fn $story() { super::$story(super::Adapter::Itself).await; })*
+        }
+        mod remote {
+            $(#[tokio::test] async fn $story() { super::$story(super::Adapter::Remote).await; })*
+        }
+    };
 }
 
-fn open(
-    folder: &TempDir,
-    custody: &Custody,
-    clock: &Arc<ManualClock>,
-    manners: &Arc<ScriptedManners>,
-) -> SimulatedChain {
-    SimulatedChain::try_open(
-        &folder.path().join("chain.db"),
-        &custody.keys("simulated", UserId::HOT_WALLET),
-        vec![btc(1_000)],
-        Arc::clone(clock) as _,
-        Arc::clone(manners) as _,
-    )
-    .unwrap()
-}
-
-impl Scene {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-        let manners = Arc::new(ScriptedManners::new());
-        let custody = Custody::try_new(&[9; 32]).unwrap();
-        let chain = open(&folder, &custody, &clock, &manners);
-        Self {
-            folder,
-            clock,
-            manners,
-            custody,
-            chain,
-        }
-    }
-
-    fn address(&self, user: UserId) -> Address {
-        self.chain.address(&self.custody.keys("simulated", user))
-    }
-
-    fn draft(&self, from: UserId, to: UserId, units: i128, purpose: Purpose) -> TransferDraft {
-        TransferDraft {
-            from: self.address(from),
-            to: self.address(to),
-            amount: btc(units),
-            purpose,
-        }
-    }
-
-    fn signed(&self, from: UserId, to: UserId, units: i128, nonce: u64) -> bc_gateway::ports::SignedTransfer {
-        let number = i64::try_from(nonce).unwrap() + 1;
-        let draft = self.draft(from, to, units, purpose(number, Step::Withdraw));
-        self.chain.sign(&self.custody.keys("simulated", from), &draft, nonce)
-    }
-
-    async fn coins(&self, user: UserId) -> i128 {
-        self.chain.coins(&self.address(user), Asset::BTC).await.unwrap().units()
-    }
+on_both! {
+    bytes_move_coins_once_however_often_they_are_sent
+    a_nonce_belongs_to_the_first_bytes_that_use_it
+    only_what_lies_deep_enough_counts_as_a_used_nonce
+    nonces_are_confirmed_in_order_whatever_comes_first
+    a_transfer_waits_for_its_coins_and_moves_when_they_come
+    forged_bytes_are_refused
+    it_says_beforehand_what_it_will_not_take
+    it_remembers_everything_and_makes_its_first_coins_once
+    a_reorganisation_shows_a_shallow_block_once
+    broadcasts_that_come_together_each_get_their_own_answer
+    what_an_address_has_is_known_anew_after_each_block
 }
 
 const HOT: UserId = UserId::HOT_WALLET;
 
-#[tokio::test]
-async fn bytes_move_coins_once_however_often_they_are_sent() {
-    let scene = Scene::new();
+async fn bytes_move_coins_once_however_often_they_are_sent(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let transfer = scene.signed(HOT, user(2), 300, 0);
     for _ in 0..3 {
         assert_eq!(scene.chain.broadcast(&transfer).await, BroadcastAnswer::Taken);
@@ -93,9 +55,8 @@ async fn bytes_move_coins_once_however_often_they_are_sent() {
     assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (700, 300));
 }
 
-#[tokio::test]
-async fn a_nonce_belongs_to_the_first_bytes_that_use_it() {
-    let scene = Scene::new();
+async fn a_nonce_belongs_to_the_first_bytes_that_use_it(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     for nonce in [0, 1] {
         // Confirmed (0) and waiting (1) make no difference: 1 pays more than there is.
         let units = if nonce == 0 { 300 } else { 5_000 };
@@ -111,9 +72,8 @@ async fn a_nonce_belongs_to_the_first_bytes_that_use_it() {
     assert_eq!(scene.chain.next_nonce(&scene.address(HOT)).await, NonceAnswer::Next(2));
 }
 
-#[tokio::test]
-async fn only_what_lies_deep_enough_counts_as_a_used_nonce() {
-    let scene = Scene::new();
+async fn only_what_lies_deep_enough_counts_as_a_used_nonce(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let confirmed = async |depth| scene.chain.confirmed_nonce(&scene.address(HOT), depth).await;
     scene.chain.broadcast(&scene.signed(HOT, user(2), 10, 1)).await;
     assert_eq!(confirmed(2).await, NonceAnswer::Next(0), "what waits does not count");
@@ -136,9 +96,8 @@ async fn only_what_lies_deep_enough_counts_as_a_used_nonce() {
     assert!(matches!(confirmed(2).await, NonceAnswer::Unknown { .. }));
 }
 
-#[tokio::test]
-async fn nonces_are_confirmed_in_order_whatever_comes_first() {
-    let scene = Scene::new();
+async fn nonces_are_confirmed_in_order_whatever_comes_first(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let transfers: Vec<_> = (0..4).map(|nonce| scene.signed(HOT, user(2), 10, nonce)).collect();
     for at in [3, 1, 2] {
         assert_eq!(scene.chain.broadcast(&transfers[at]).await, BroadcastAnswer::Taken);
@@ -155,9 +114,8 @@ async fn nonces_are_confirmed_in_order_whatever_comes_first() {
     assert_eq!(scene.coins(user(2)).await, 40);
 }
 
-#[tokio::test]
-async fn a_transfer_waits_for_its_coins_and_moves_when_they_come() {
-    let scene = Scene::new();
+async fn a_transfer_waits_for_its_coins_and_moves_when_they_come(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let onward = scene.signed(user(2), user(3), 200, 0);
     scene.chain.broadcast(&onward).await;
     assert_eq!(scene.chain.find(&onward.hash).await, FindAnswer::Pending);
@@ -171,9 +129,8 @@ async fn a_transfer_waits_for_its_coins_and_moves_when_they_come() {
     assert_eq!((scene.coins(user(2)).await, scene.coins(user(3)).await), (0, 200));
 }
 
-#[tokio::test]
-async fn forged_bytes_are_refused() {
-    let scene = Scene::new();
+async fn forged_bytes_are_refused(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let mut forged = scene.signed(HOT, user(2), 300, 0);
     let at = forged.bytes.len() - 100;
     forged.bytes[at] ^= 1;
@@ -189,9 +146,8 @@ async fn forged_bytes_are_refused() {
     assert_eq!(scene.coins(HOT).await, 1_000);
 }
 
-#[tokio::test]
-async fn it_says_beforehand_what_it_will_not_take() {
-    let scene = Scene::new();
+async fn it_says_beforehand_what_it_will_not_take(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let good = scene.draft(HOT, user(2), 1_000, purpose(1, Step::Withdraw));
     let sendable = |coins, nonce| SendCheck::Sendable {
         funds: Funds {
@@ -246,43 +202,14 @@ async fn it_says_beforehand_what_it_will_not_take() {
     assert!(matches!(scene.chain.find("x").await, FindAnswer::Unknown { .. }));
 }
 
-#[tokio::test]
-async fn it_remembers_everything_and_makes_its_first_coins_once() {
-    let Scene {
-        folder,
-        clock,
-        manners,
-        custody,
-        chain,
-    } = Scene::new();
-    let scene = Scene {
-        chain,
-        folder,
-        clock,
-        manners,
-        custody,
-    };
+async fn it_remembers_everything_and_makes_its_first_coins_once(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let late = Manner::LateConfirmation(Duration::from_secs(60));
     scene.manners.next_broadcasts(purpose(2, Step::Withdraw), [late]);
     let (first, second) = (scene.signed(HOT, user(2), 300, 0), scene.signed(HOT, user(2), 200, 1));
     scene.chain.broadcast(&first).await;
     scene.chain.broadcast(&second).await;
-    let Scene {
-        folder,
-        clock,
-        manners,
-        custody,
-        chain,
-    } = scene;
-    drop(chain);
-    let chain = open(&folder, &custody, &clock, &manners);
-    let scene = Scene {
-        chain,
-        folder,
-        clock,
-        manners,
-        custody,
-    };
+    let scene = scene.reopened(adapter).await;
     assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (700, 300));
     assert_eq!(scene.chain.find(&second.hash).await, FindAnswer::Pending);
     assert_eq!(scene.chain.next_nonce(&scene.address(HOT)).await, NonceAnswer::Next(2));
@@ -294,9 +221,8 @@ async fn it_remembers_everything_and_makes_its_first_coins_once() {
     assert_eq!((scene.coins(HOT).await, scene.coins(user(2)).await), (500, 500));
 }
 
-#[tokio::test]
-async fn a_reorganisation_shows_a_shallow_block_once() {
-    let scene = Scene::new();
+async fn a_reorganisation_shows_a_shallow_block_once(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     scene
         .manners
         .next_broadcasts(purpose(1, Step::Withdraw), [Manner::Reorganise]);
@@ -316,9 +242,8 @@ async fn a_reorganisation_shows_a_shallow_block_once() {
     assert_eq!(scene.coins(user(2)).await, 300);
 }
 
-#[tokio::test]
-async fn broadcasts_that_come_together_each_get_their_own_answer() {
-    let scene = Scene::new();
+async fn broadcasts_that_come_together_each_get_their_own_answer(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     scene
         .manners
         .next_broadcasts(purpose(4, Step::Withdraw), [Manner::LostBroadcast]);
@@ -328,7 +253,7 @@ async fn broadcasts_that_come_together_each_get_their_own_answer() {
     let rival = scene.chain.sign(&scene.custody.keys("simulated", HOT), &rival, 1);
     let onward = scene.signed(user(2), user(3), 25, 0);
     let all = [&lost, &two, &one, &zero, &rival, &onward].map(|transfer| {
-        let (chain, transfer) = (scene.chain.clone(), transfer.clone());
+        let (chain, transfer) = (Arc::clone(&scene.chain), transfer.clone());
         tokio::spawn(async move { (chain.broadcast(&transfer).await, transfer.hash) })
     });
     let mut refused = Vec::new();
@@ -356,9 +281,8 @@ async fn broadcasts_that_come_together_each_get_their_own_answer() {
     assert_eq!(coins, [970, 5, 25]);
 }
 
-#[tokio::test]
-async fn what_an_address_has_is_known_anew_after_each_block() {
-    let scene = Scene::new();
+async fn what_an_address_has_is_known_anew_after_each_block(adapter: Adapter) {
+    let scene = Scene::new(adapter).await;
     let next = scene.draft(HOT, user(2), 1, purpose(9, Step::Withdraw));
     for (nonce, coins) in [(0, 1_000), (1, 980), (2, 960)] {
         let funds = Funds {

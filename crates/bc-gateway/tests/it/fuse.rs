@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bc_gateway::Service;
+use bc_gateway::chain::simulated::SimulatedChain;
 use bc_gateway::ports::{
     Address, BroadcastAnswer, Chain, CoinReservation, Commitment, CountedCoins, FindAnswer, Keys, NewSweep,
     NonceAnswer, OpenSweep, Reservation, SendCheck, SignedBatch, SignedTransfer, StoredTransfer, TransferDraft,
@@ -76,10 +77,15 @@ impl Fuse {
     }
 }
 
+/// `chain` in a process that dies when the fuse is spent.
+pub(crate) fn mortal_chain(chain: &SimulatedChain, fuse: &Fuse) -> Arc<dyn Chain> {
+    Arc::new(Fused(Arc::new(chain.clone()) as Arc<dyn Chain>, fuse.clone()))
+}
+
 /// A process on `world`'s databases that dies when the fuse is spent.
 pub(crate) fn mortal(world: &World, fuse: &Fuse) -> Service {
     world.service_with(
-        Arc::new(Fused(Arc::new(world.chain.clone()) as Arc<dyn Chain>, fuse.clone())),
+        mortal_chain(&world.chain, fuse),
         Arc::new(Fused(
             Arc::clone(&world.transfers) as Arc<dyn TransferStore>,
             fuse.clone(),

@@ -14,6 +14,7 @@ mod nonces;
 mod port;
 mod property;
 mod refused;
+mod remote;
 mod rulings;
 mod service;
 mod store;

@@ -38,7 +38,7 @@ pub(super) enum WireError {
 }
 
 /// The address of a key.
-pub(super) fn address(keys: &Keys) -> Address {
+pub(in crate::chain) fn address(keys: &Keys) -> Address {
     address_of(SigningKey::from_bytes(keys.expose()).verifying_key().as_bytes())
 }
 
@@ -60,18 +60,24 @@ pub(super) fn is_address(text: &str) -> bool {
         .is_some_and(|(digest, sum)| hex::decode(digest).is_some() && checksum(digest) == sum)
 }
 
-/// Signs transfers, and reads what was signed.
+/// Signs transfers.
 #[derive(Default)]
-pub(super) struct Signer {
+pub(in crate::chain) struct Pen {
     /// The key of the last one, because nearly all are the hot wallet's, and to make a key from its secret takes as long
     /// as to sign with it.
     last: Mutex<Option<SigningKey>>,
+}
+
+/// Signs transfers, and reads what was signed.
+#[derive(Default)]
+pub(super) struct Signer {
+    pen: Pen,
     signed: Recent,
 }
 
 impl Signer {
     pub(super) fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
-        let transfer = sign(&self.key(keys), draft, nonce);
+        let transfer = self.pen.sign(keys, draft, nonce);
         self.signed.remember(transfer.hash.clone());
         transfer
     }
@@ -81,6 +87,12 @@ impl Signer {
         let hash = hash(bytes);
         let signed_here = self.signed.recall(&hash);
         open(bytes, hash, signed_here)
+    }
+}
+
+impl Pen {
+    pub(in crate::chain) fn sign(&self, keys: &Keys, draft: &TransferDraft, nonce: u64) -> SignedTransfer {
+        sign(&self.key(keys), draft, nonce)
     }
 
     fn key(&self, keys: &Keys) -> SigningKey {
