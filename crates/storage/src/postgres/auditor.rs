@@ -6,7 +6,7 @@ use std::time::Duration;
 use contracts::Entropy;
 
 use super::Tx;
-use super::connect::{ConnectError, Connections, Role};
+use super::connect::{ConnectError, Role, Way};
 use super::database::Options;
 
 /// How long the server may work on one statement: some of them read all that was ever booked.
@@ -30,8 +30,8 @@ pub async fn auditor(url: &str, patience: Duration, entropy: &dyn Entropy) -> Re
         answer: LONGEST + GRACE,
         ..Options::default()
     };
-    let connections = Connections::open(url, Role::Auditor, &options, entropy).await?;
-    let connection = connections.get().await;
-    let connection = connection.map_err(|error| connections.unreachable(&error))?;
+    let way = Way::open(url, Role::Auditor, &options, entropy).await?;
+    let connection = way.get().await;
+    let connection = connection.map_err(|error| way.unreachable(&error))?;
     Ok(Tx::snapshot(connection, options.answer))
 }

@@ -159,16 +159,16 @@ fn verified_by(authorities: Option<String>) -> Result<ClientConfig, ConnectError
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Connections under a role. Clones share them.
+/// The way to a server under a role: a pool of connections. Clones share it.
 #[derive(Clone)]
-pub(super) struct Connections {
+pub(super) struct Way {
     pool: Pool,
     /// Who connects, and as whom, for those who are told that it does not work.
     user: Arc<str>,
     role: Arc<str>,
 }
 
-impl Connections {
+impl Way {
     /// Makes sure that the server at `url` is there and lets us take the role. Waits for a server that is not there yet, for
     /// as long as the options say; what will not get better fails at once.
     pub(super) async fn open(
@@ -180,7 +180,7 @@ impl Connections {
         let address = Address::parse(url, options)?;
         let user = address.config.get_user().unwrap_or("CURRENT_USER");
         let database = address.config.get_dbname().unwrap_or(user);
-        let connections = Self {
+        let way = Self {
             user: quoted(user).into(),
             role: quoted(&role.in_database(database)).into(),
             pool: pool(address, role, options)?,
@@ -188,17 +188,17 @@ impl Connections {
         let give_up = Instant::now() + options.patience;
         let mut tried = 0;
         // The first connection shows whether all is well, and is kept for the first caller.
-        while let Err(error) = connections.get().await {
+        while let Err(error) = way.get().await {
             let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
             if !may_come(&error) || Instant::now() + pause > give_up {
-                return Err(connections.unreachable(&error));
+                return Err(way.unreachable(&error));
             }
-            tracing::warn!(error = %connections.unreachable(&error), "no database yet; again shortly");
+            tracing::warn!(error = %way.unreachable(&error), "no database yet; again shortly");
             // sleep: a server that is not there cannot tell when it is
             tokio::time::sleep(pause).await;
             tried += 1;
         }
-        Ok(connections)
+        Ok(way)
     }
 
     pub(super) async fn get(&self) -> Result<Object, PoolError> {

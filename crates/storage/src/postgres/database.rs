@@ -10,7 +10,7 @@ use deadpool_postgres::{Object, PoolError, TimeoutType};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::connect::{ConnectError, Connections, Role};
+use super::connect::{ConnectError, Role, Way};
 use super::{Tx, TxError};
 use crate::StoreError;
 
@@ -54,7 +54,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Database {
     service: ServiceName,
-    connections: Connections,
+    way: Way,
     options: Options,
     entropy: Arc<dyn Entropy>,
 }
@@ -71,10 +71,10 @@ impl Database {
         options: Options,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, ConnectError> {
-        let connections = Connections::open(url, Role::Service(service), &options, entropy.as_ref()).await?;
+        let way = Way::open(url, Role::Service(service), &options, entropy.as_ref()).await?;
         Ok(Self {
             service,
-            connections,
+            way,
             options,
             entropy,
         })
@@ -112,13 +112,13 @@ impl Database {
     }
 
     async fn connection(&self) -> Result<Object, StoreError> {
-        self.connections.get().await.map_err(|error| match error {
+        self.way.get().await.map_err(|error| match error {
             PoolError::Timeout(TimeoutType::Wait) => StoreError::Overloaded,
             PoolError::Timeout(_)
             | PoolError::Backend(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => StoreError::Unavailable(self.connections.unreachable(&error).to_string()),
+            | PoolError::PostCreateHook(_) => StoreError::Unavailable(self.way.unreachable(&error).to_string()),
         })
     }
 }
