@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// What keeps the server: a shell that obeys its standard input and takes everything down when that ends, which the
@@ -10,7 +11,7 @@ const KEEPER: &str = r#"
 trap : INT TERM HUP
 # Debian keeps it where only root looks.
 PATH=$PATH:/usr/sbin
-folder=$(mktemp -d "${TMPDIR:-/tmp}/cambist-nats-XXXXXX") || exit 1
+folder=${FOLDER:-$(mktemp -d "${TMPDIR:-/tmp}/cambist-nats-XXXXXX")} && mkdir -p "$folder" || exit 1
 log=$folder/log
 port=-1
 tries=0
@@ -50,7 +51,7 @@ while read -r word; do
     esac
 done
 end
-rm -rf "$folder"
+[ -n "$FOLDER" ] || rm -rf "$folder"
 "#;
 
 /// A server of a test's own. Gone, with all it holds, when this is dropped or the process ends.
@@ -78,9 +79,23 @@ impl Nats {
     /// When it is not installed or does not start.
     #[must_use]
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_where(flags, None)
+    }
+
+    /// Starts a server whose store is in `folder` and stays there.
+    ///
+    /// # Panics
+    /// When it is not installed or does not start.
+    #[must_use]
+    pub fn start_in(folder: &Path) -> Self {
+        Self::start_where(&[], Some(folder))
+    }
+
+    fn start_where(flags: &[&str], folder: Option<&Path>) -> Self {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
             .args(flags)
+            .env("FOLDER", folder.unwrap_or(Path::new("")))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -27,7 +27,7 @@ const STARTS: u32 = 5;
 /// operating system sees to when the process at its other end is gone, by SIGKILL as well.
 const KEEPER: &str = r#"
 trap : INT TERM HUP
-folder=$(mktemp -d "${TMPDIR:-/tmp}/cambist-postgres-XXXXXX") || exit 1
+folder=${FOLDER:-$(mktemp -d "${TMPDIR:-/tmp}/cambist-postgres-XXXXXX")} && [ -n "$folder" ] || exit 1
 log=$folder/log
 server() {
     if pg_ctl -D "$folder/data" -l "$log" -w -t 60 "$@" >>"$log" 2>&1 </dev/null
@@ -35,10 +35,14 @@ server() {
     else tail -n 20 "$log"; echo failed
     fi
 }
-if ! initdb -D "$folder/data" -U cambist -A trust -E UTF8 --no-locale --no-sync >"$log" 2>&1 </dev/null; then
-    cat "$log"; echo failed; rm -rf "$folder"; exit 1
+if [ -s "$folder/data/PG_VERSION" ]; then
+    : # It was here before.
+elif initdb -D "$folder/data" -U cambist -A trust -E UTF8 --no-locale --no-sync >"$log" 2>&1 </dev/null; then
+    echo "include = 'ours.conf'" >>"$folder/data/postgresql.conf"
+else
+    cat "$log"; echo failed; [ -n "$FOLDER" ] || rm -rf "$folder"; exit 1
 fi
-cat >>"$folder/data/postgresql.conf" <<SETTINGS
+cat >"$folder/data/ours.conf" <<SETTINGS
 port = $PORT
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$folder'
@@ -49,7 +53,7 @@ full_page_writes = off
 SETTINGS
 if [ -n "$CERTIFICATE" ]; then
     (umask 077; printf '%s' "$CERTIFICATE" >"$folder/data/server.crt"; printf '%s' "$KEY" >"$folder/data/server.key")
-    echo 'ssl = on' >>"$folder/data/postgresql.conf"
+    echo 'ssl = on' >>"$folder/data/ours.conf"
     # Whoever does not come by TLS is refused.
     sed -i 's/^host /hostssl /' "$folder/data/pg_hba.conf"
 fi
@@ -61,8 +65,12 @@ while read -r word; do
         start) server start ;;
     esac
 done
-pg_ctl -D "$folder/data" -w -m immediate stop >/dev/null 2>&1
-rm -rf "$folder"
+if [ -n "$FOLDER" ]; then
+    pg_ctl -D "$folder/data" -w -m fast stop >/dev/null 2>&1
+else
+    pg_ctl -D "$folder/data" -w -m immediate stop >/dev/null 2>&1
+    rm -rf "$folder"
+fi
 "#;
 
 /// A server of this process's own. Gone, with all it holds, when this is dropped or the process ends.
@@ -84,14 +92,28 @@ impl Postgres {
         Self::start_secured("", "")
     }
 
+    /// The same with its data in `folder`, where they stay when it ends; it goes on with what it finds there. Where tests
+    /// run as root, PostgreSQL's own account has to be able to get there.
+    ///
+    /// # Errors
+    /// In words, what is missing or went wrong.
+    pub fn start_in(folder: &Path) -> Result<Self, String> {
+        given_to_nobody_special(folder)?;
+        Self::start_where("", "", Some(folder))
+    }
+
     /// The same, reached by TLS only: with this certificate and its key, in PEM.
     ///
     /// # Errors
     /// In words, what is missing or went wrong.
     pub fn start_secured(certificate: &str, key: &str) -> Result<Self, String> {
+        Self::start_where(certificate, key, None)
+    }
+
+    fn start_where(certificate: &str, key: &str, folder: Option<&Path>) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..STARTS {
-            match Self::try_start(certificate, key) {
+            match Self::try_start(certificate, key, folder) {
                 Ok(server) => return Ok(server),
                 Err(Failed::Again(why)) => failure = why,
                 Err(Failed::Finally(why)) => return Err(why),
@@ -100,7 +122,7 @@ impl Postgres {
         Err(format!("PostgreSQL did not start:\n{failure}"))
     }
 
-    fn try_start(certificate: &str, key: &str) -> Result<Self, Failed> {
+    fn try_start(certificate: &str, key: &str, folder: Option<&Path>) -> Result<Self, Failed> {
         let bin = programs().ok_or_else(|| {
             Failed::Finally("PostgreSQL is not installed; run `cargo xtask test --only tools`".to_owned())
         })?;
@@ -112,6 +134,7 @@ impl Postgres {
             .env("PORT", port.to_string())
             .env("CERTIFICATE", certificate)
             .env("KEY", key)
+            .env("FOLDER", folder.unwrap_or(Path::new("")))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -273,6 +296,12 @@ impl TestDatabase {
         format!("{}/{}", self.server, self.name)
     }
 
+    /// The server that it is on.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -298,7 +327,7 @@ impl Drop for TestDatabase {
 }
 
 /// Runs statements one by one on a server; answers with what it says against them.
-fn administer(server: &str, statements: &[String]) -> Result<(), String> {
+pub(crate) fn administer(server: &str, statements: &[String]) -> Result<(), String> {
     administer_in(&format!("{server}/postgres"), statements)
 }
 
@@ -353,6 +382,21 @@ fn as_nobody_special() -> Command {
         command.env_remove("TMPDIR");
     }
     command
+}
+
+/// Makes a folder that the account may fill which servers run as.
+fn given_to_nobody_special(folder: &Path) -> Result<(), String> {
+    let told = |error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(told)?;
+    if rustix::process::geteuid().is_root() {
+        let status = Command::new("chown").arg(format!("{ACCOUNT}:")).arg(folder).status();
+        if !status.map_err(told)?.success() {
+            return Err(told(std::io::Error::other(
+                "it cannot be given to PostgreSQL's account",
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn is_open(folder: &Path) -> bool {
