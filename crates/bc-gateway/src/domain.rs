@@ -4,6 +4,7 @@ pub mod custody;
 pub(crate) mod hex;
 pub mod movement;
 pub mod progress;
+pub mod purse;
 pub mod ruling;
 pub mod sweep;
 pub mod transfer;

@@ -46,6 +46,7 @@ pub use crate::domain::custody::{Custody, InvalidSeed, Keys};
 use crate::metrics::Metrics;
 pub use crate::ports::Address;
 use crate::ports::{Chain, TransferStore};
+pub use crate::store::postgres::migrations as postgres_migrations;
 use crate::use_cases::sign::SigningDesk;
 use crate::use_cases::submit::Submit;
 use crate::use_cases::sweep::Sweep;

@@ -12,20 +12,8 @@ use utoipa::ToSchema;
 pub use crate::domain::custody::Keys;
 use crate::domain::movement::Movement;
 pub use crate::domain::progress::FindAnswer;
+pub use crate::domain::purse::Funds;
 pub use crate::domain::transfer::{Address, Purpose, SignedTransfer, TransferDraft};
-
-/// An address's coins of one asset at one moment of the chain, and which of its transfers they are the rest of.
-///
-/// The two belong together: whoever knows what was signed for the address knows from them what is still to leave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Funds {
-    /// The confirmed coins.
-    pub coins: Amount,
-    /// All transfers of the address with smaller nonces have left `coins`. Those with this nonce and greater ones may
-    /// have left them or not; where both are read from one block, they have not.
-    pub nonce: u64,
-}
 
 /// Whether a chain would take a transfer, as far as it can tell beforehand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -1,3 +1,5 @@
 //! Where this service keeps its state.
 
+pub mod audit;
+pub mod postgres;
 pub mod sqlite;

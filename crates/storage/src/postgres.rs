@@ -33,7 +33,7 @@ pub use database::{Database, Options, Tries};
 pub use error::TxError;
 pub use letters::PostgresLetters;
 pub use migrate::{check, check_snapshot, migrate};
-pub use outbox::{OUTBOX_SCHEMA, PostgresOutbox};
+pub use outbox::{OUTBOX_SCHEMA, PostgresOutbox, in_turns};
 pub use survey::{survey_commands, survey_outbox};
 pub use tx::{Param, Tx};
 pub use under_way::{effects_under_way, open_commands};

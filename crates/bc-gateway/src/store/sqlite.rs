@@ -16,6 +16,7 @@ use storage::sqlite::{AmountBlob, Database, OutboxRows, SqliteCommands, SqliteOu
 
 use self::statements::{amount, bad, number_from, user_from};
 use crate::domain::progress::Progress;
+use crate::domain::purse::Purse;
 use crate::ports::{
     Address, CoinReservation, Commitment, CountedCoins, NewSweep, OpenSweep, Party, Reservation, SignedBatch,
     SignedCommand, SignedTransfer, StoredTransfer, TransferStore, Unfinished,
@@ -86,11 +87,13 @@ impl SqliteTransfers {
         if !statements::assign(tx, now, chain, &from)? {
             return Ok(vec![Commitment::WrongSeed; count]);
         }
-        let mut purse = coins::Purse::open(tx, from.user_id, &commands)?;
+        let mut purse = (from.user_id == UserId::HOT_WALLET)
+            .then(|| coins::hot_purse(tx, &commands))
+            .transpose()?;
         let mut outcomes = Vec::with_capacity(count);
         let mut used = 0;
         for command in commands {
-            let outcome = self.commit_one(tx, now, chain, &from, &mut purse, command)?;
+            let outcome = self.commit_one(tx, now, chain, &from, purse.as_mut(), command)?;
             outcomes.push(outcome);
             if outcome != Commitment::Written {
                 break;
@@ -110,7 +113,7 @@ impl SqliteTransfers {
         now: Timestamp,
         chain: &str,
         from: &Party,
-        purse: &mut coins::Purse,
+        hot_purse: Option<&mut Purse>,
         command: SignedCommand,
     ) -> rusqlite::Result<Commitment> {
         let SignedCommand {
@@ -124,10 +127,9 @@ impl SqliteTransfers {
         if !statements::assign(tx, now, chain, &to)? {
             return Ok(Commitment::WrongSeed);
         }
-        let paid = if from.user_id == UserId::HOT_WALLET {
-            purse.pay(amount)?
-        } else {
-            coins::suffice(tx, from.user_id, amount, key)?
+        let paid = match hot_purse {
+            Some(purse) => purse.pay(amount).map_err(|error| bad(1, error))?,
+            None => coins::suffice(tx, from.user_id, amount, key)?,
         };
         if !paid {
             return Ok(Commitment::CoinsMissing);

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use service_kit::internal::{Caller, InternalTokens};
 use service_kit::settings::Secret;
-use storage::commands::{Acceptance, CommandStore as _, NewCommand};
+use storage::commands::{Acceptance, NewCommand};
 use tower::ServiceExt as _;
 
 use crate::world::{COIN, World, key, taken_back, user, withdrawal};

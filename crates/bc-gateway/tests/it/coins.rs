@@ -8,7 +8,7 @@ use bc_gateway::chain::simulated::Manner;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::{FailureCode, Step, StepResult};
 use contracts::{Clock as _, UserId};
-use storage::commands::{Claimed, CommandStore as _, Settlement};
+use storage::commands::{Claimed, Settlement};
 use tokio::task::JoinSet;
 
 use crate::world::{COIN, GENESIS, World, btc, key, withdrawal};

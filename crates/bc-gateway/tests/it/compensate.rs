@@ -3,12 +3,11 @@
 use bc_gateway::chain::simulated::Manner;
 use bc_gateway::domain::movement::Movement;
 use bc_gateway::domain::progress::beyond_recall;
-use bc_gateway::ports::TransferStore as _;
 use contracts::clients::{Balance as _, Submission, WithdrawCommand};
 use contracts::ledger::{Leg, Owner, PostingOutcome};
 use contracts::messages::{FailureCode, Status, Step, StepResult};
 use contracts::{Clock as _, UserId};
-use storage::commands::{CommandStore as _, Entombment, NewCommand, Settlement, State};
+use storage::commands::{Entombment, NewCommand, Settlement, State};
 
 use crate::ledger::Trouble;
 use crate::world::{COIN, LEASE, World, btc, key, purpose, taken_back, user, withdrawal};

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::Manner;
-use bc_gateway::ports::TransferStore as _;
 use contracts::Clock as _;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::{Step, StepResult};
-use storage::commands::{CommandStore as _, Settlement};
+use storage::commands::Settlement;
 
 use crate::fuse::{Fuse, mortal};
 use crate::ledger::Trouble;

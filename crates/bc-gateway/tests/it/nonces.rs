@@ -7,7 +7,7 @@ use bc_gateway::chain::simulated::Manner;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::Step;
 use contracts::{Clock as _, UserId};
-use storage::commands::{CommandStore as _, Settlement, State};
+use storage::commands::{Settlement, State};
 use tokio::task::JoinSet;
 
 use crate::world::{COIN, LEASE, World, btc, key, purpose, user, withdrawal};
@@ -33,7 +33,6 @@ async fn try_all_at_once(world: &World, services: &[Service]) {
 }
 
 async fn nonces(world: &World, numbers: std::ops::RangeInclusive<i64>) -> BTreeSet<u64> {
-    use bc_gateway::ports::TransferStore as _;
     let mut nonces = BTreeSet::new();
     for number in numbers {
         if let Some(transfer) = world.transfers.transfer(key(number, Step::Withdraw)).await.unwrap() {

@@ -15,7 +15,6 @@ use service_kit::internal::InternalTokens;
 use service_kit::problem::with_fallbacks;
 use service_kit::settings::Secret;
 use service_kit::shutdown::Shutdown;
-use storage::commands::CommandStore as _;
 use tokio::net::TcpListener;
 use transport::http::{HttpBcGateway, Options, Peer};
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bc_gateway::chain::simulated::{RandomManners, Rates, ScriptedManners};
 use bc_gateway::domain::movement::Movement;
-use bc_gateway::store::sqlite::audit;
 use contracts::clients::WithdrawCommand;
 use contracts::ledger::Posting;
 use contracts::messages::StepResult;
 use contracts::{BasisPoints, Clock as _, UserId};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use storage::commands::{CommandStore as _, State};
+use storage::commands::State;
 
 use crate::fuse::{Fuse, mortal};
 use crate::ledger::Trouble;
@@ -185,7 +184,7 @@ async fn check(world: &World) {
     }
     assert_eq!(world.ledger.in_transit(), 0);
     world.assert_coins_conserved().await;
-    let expected = world.database.readers().run(audit::expected_coins).await.unwrap();
+    let expected = world.audit.expected_coins().await;
     assert_eq!(expected.iter().map(|line| line.coins.units()).sum::<i128>(), 0);
     for line in expected {
         assert!(line.arriving.is_zero() && line.leaving.is_zero(), "{line:?}");

@@ -8,7 +8,7 @@ use contracts::ledger::{Leg, Owner};
 use contracts::messages::Step;
 use contracts::operators::{ChainVerdict, RulingOutcome};
 use contracts::{Clock as _, UserId};
-use storage::commands::{CommandStore as _, State};
+use storage::commands::State;
 
 use crate::ledger::Trouble;
 use crate::rulings::{RECORDED, rule_on};

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bc_gateway::chain::simulated::{Manner, SimulatedChain};
-use bc_gateway::ports::{
-    BroadcastAnswer, Chain, FindAnswer, NonceAnswer, SendCheck, SignedTransfer, TransferDraft, TransferStore as _,
-};
+use bc_gateway::ports::{BroadcastAnswer, Chain, FindAnswer, NonceAnswer, SendCheck, SignedTransfer, TransferDraft};
 use bc_gateway::{Address, Keys, Service};
 use contracts::clients::BcGateway;
 use contracts::messages::{FailureCode, Step, StepResult};
 use contracts::operators::{ChainRuling, ChainVerdict, Instruction, RulingOutcome};
 use contracts::{Clock as _, UserId};
-use storage::commands::{CommandStore as _, State};
+use storage::commands::State;
 
 use crate::world::{COIN, World, btc, key, order, purpose, taken_back, user, withdrawal};
 

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::Manner;
-use bc_gateway::ports::{Purpose, TransferStore as _};
-use bc_gateway::store::sqlite::audit;
+use bc_gateway::ports::Purpose;
 use bc_gateway::use_cases::sweep::Round;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::Step;
 use contracts::{Clock as _, UserId};
 use service_kit::shutdown::Shutdown;
-use storage::sqlite::Database;
 
 use crate::world::{COIN, GENESIS, LEASE, World, btc, key, purpose, taken_back, user, withdrawal};
 
@@ -35,8 +33,7 @@ fn sweep_of(nonce: u64) -> Purpose {
 
 /// What the gateway expects at every address is what the chain has there.
 async fn assert_tied_out(world: &World) {
-    let expected = expected(&world.database).await;
-    for line in expected {
+    for line in world.audit.expected_coins().await {
         let genesis = if line.user_id == UserId::HOT_WALLET { GENESIS } else { 0 };
         assert_eq!(
             world.coins_of(line.user_id).await,
@@ -45,10 +42,6 @@ async fn assert_tied_out(world: &World) {
         );
     }
     world.assert_coins_conserved().await;
-}
-
-async fn expected(database: &Database) -> Vec<audit::ExpectedCoins> {
-    database.readers().run(audit::expected_coins).await.unwrap()
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bc_gateway::chain::simulated::{Manner, SimulatedChain};
 use bc_gateway::domain::movement::{Movement, Passage};
 use bc_gateway::domain::progress::Progress;
-use bc_gateway::ports::{BroadcastAnswer, Chain as _, SignedTransfer, TransferDraft, TransferStore as _};
+use bc_gateway::ports::{BroadcastAnswer, Chain as _, SignedTransfer, TransferDraft};
 use contracts::clients::{Balance as _, WithdrawCommand};
 use contracts::ledger::{Leg, Owner};
 use contracts::messages::{FailureCode, Step, StepResult};
 use contracts::operators::{ChainVerdict, Instruction, Retried, RulingOutcome};
 use contracts::{Clock as _, UserId};
-use storage::commands::{CommandStore as _, Settlement, State};
+use storage::commands::{Settlement, State};
 
 use crate::compensate::{assert_sent_back, unanswered};
 use crate::ledger::Trouble;

@@ -8,7 +8,7 @@ use contracts::clients::{Submission, WithdrawCommand};
 use contracts::ledger::{Leg, Owner};
 use contracts::messages::{FailureCode, Status, Step, StepResult};
 use contracts::{Amount, Asset};
-use storage::commands::{CommandStore as _, Settlement, State};
+use storage::commands::{Settlement, State};
 
 use crate::ledger::Trouble;
 use crate::world::{COIN, World, btc, key, order, purpose, user, withdrawal};

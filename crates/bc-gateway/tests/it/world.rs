@@ -1,30 +1,25 @@
 //! One gateway with everything around it, driven by hand: nothing happens until a test says so.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bc_gateway::chain::simulated::{Manners, ScriptedManners, SimulatedChain};
 use bc_gateway::ports::{Chain, Purpose, TransferStore};
-use bc_gateway::store::sqlite::SqliteTransfers;
 use bc_gateway::{Custody, Dependencies, Service, Settings};
 use contracts::clients::{Balance, Submission, WithdrawCommand};
 use contracts::messages::{Message, Queue, Step, StepResult};
-use contracts::{Amount, Asset, Clock, ManualClock, OrderId, SeededEntropy, ServiceName, UserId};
+use contracts::{Amount, Asset, Clock, ManualClock, OrderId, SeededEntropy, UserId};
 use jiff::Timestamp;
 use service_kit::internal::InternalTokens;
-use storage::commands::{Claimed, CommandKey, CommandStore, CommandTimes, Record, Settlement};
-use storage::outbox::Destination;
-use storage::sqlite::{Database, Durability, Options, OutboxRows, SqliteCommands, SqliteOutbox, migrate};
+use storage::commands::{Claimed, CommandKey, CommandStore, Record, Settlement};
+use storage::outbox::{Destination, OutboxRows, OutboxStore};
 use tempfile::TempDir;
 use transport::local::LocalTransport;
 
 use crate::ledger::HandmadeLedger;
+pub(crate) use crate::stores::LEASE;
+use crate::stores::{Audit, HAND_OVER, Stores, on_file, open};
 
-/// How long a claim holds in these tests.
-pub(crate) const LEASE: Duration = Duration::from_secs(30);
-/// How long an accepted command is left to its wake-up.
-const HAND_OVER: Duration = Duration::from_secs(3);
 /// The coins that the chain begins with.
 pub(crate) const GENESIS: i128 = 1_000_000 * COIN;
 /// The wei that chain and ledger begin with: far beyond 2⁶⁴.
@@ -88,11 +83,11 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<HandmadeLedger>,
     pub(crate) manners: Arc<ScriptedManners>,
     pub(crate) chain: SimulatedChain,
-    pub(crate) database: Database,
-    pub(crate) commands: Arc<SqliteCommands>,
-    pub(crate) transfers: Arc<SqliteTransfers>,
-    pub(crate) outbox: SqliteOutbox,
+    pub(crate) commands: Arc<dyn CommandStore>,
+    pub(crate) transfers: Arc<dyn TransferStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) rows: OutboxRows,
+    pub(crate) audit: Arc<dyn Audit>,
     pub(crate) custody: Custody,
     pub(crate) service: Service,
     folder: TempDir,
@@ -114,9 +109,12 @@ impl World {
 
     /// With manners of the caller's; `scripted` are those a test can reach, if they are the same.
     pub(crate) fn with_manners(manners: Arc<dyn Manners>, scripted: Arc<ScriptedManners>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let stores = on_file(&open(&folder.path().join("cambist.db")));
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-        Self::in_folder(
-            TempDir::new().unwrap(),
+        Self::with(
+            stores,
+            folder,
             clock,
             Arc::new(HandmadeLedger::new()),
             manners,
@@ -124,7 +122,17 @@ impl World {
         )
     }
 
-    fn in_folder(
+    /// On stores of the caller's, which are empty.
+    pub(crate) fn on(stores: Stores) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        let manners = Arc::new(ScriptedManners::new());
+        let folder = TempDir::new().unwrap();
+        let ledger = Arc::new(HandmadeLedger::new());
+        Self::with(stores, folder, clock, ledger, Arc::clone(&manners) as _, manners)
+    }
+
+    fn with(
+        stores: Stores,
         folder: TempDir,
         clock: Arc<ManualClock>,
         ledger: Arc<HandmadeLedger>,
@@ -132,7 +140,13 @@ impl World {
         scripted: Arc<ScriptedManners>,
     ) -> Self {
         let custody = Custody::try_new(&[7; 32]).unwrap();
-        let (database, commands, transfers, outbox, rows) = stores(&folder.path().join("cambist.db"));
+        let Stores {
+            commands,
+            transfers,
+            outbox,
+            rows,
+            audit,
+        } = stores;
         let chain = SimulatedChain::try_open(
             &folder.path().join("chain.db"),
             &custody.keys("simulated", UserId::HOT_WALLET),
@@ -141,12 +155,10 @@ impl World {
             manners,
         )
         .unwrap();
-        let transfers = Arc::new(transfers);
-        let commands = Arc::new(commands);
         let service = Service::new(Dependencies {
-            commands: Arc::clone(&commands) as _,
-            transfers: Arc::clone(&transfers) as _,
-            outbox: Arc::new(outbox.clone()),
+            commands: Arc::clone(&commands),
+            transfers: Arc::clone(&transfers),
+            outbox: Arc::clone(&outbox),
             balance: Arc::clone(&ledger) as _,
             chain: Arc::new(chain.clone()),
             custody: custody.clone(),
@@ -161,11 +173,11 @@ impl World {
             ledger,
             manners: scripted,
             chain,
-            database,
             commands,
             transfers,
             outbox,
             rows,
+            audit,
             custody,
             service,
             folder,
@@ -175,9 +187,9 @@ impl World {
     /// What the service is made of here, to make another one of it.
     pub(crate) fn dependencies(&self) -> Dependencies {
         Dependencies {
-            commands: Arc::clone(&self.commands) as _,
-            transfers: Arc::clone(&self.transfers) as _,
-            outbox: Arc::new(self.outbox.clone()),
+            commands: Arc::clone(&self.commands),
+            transfers: Arc::clone(&self.transfers),
+            outbox: Arc::clone(&self.outbox),
             balance: Arc::clone(&self.ledger) as _,
             chain: Arc::new(self.chain.clone()),
             custody: self.custody.clone(),
@@ -204,17 +216,18 @@ impl World {
             manners,
             folder,
             chain,
-            database,
             commands,
             transfers,
             outbox,
             rows,
+            audit,
             custody: _,
             service,
         } = self;
         // The locks of the databases go with the last of these.
-        drop((chain, database, commands, transfers, outbox, rows, service));
-        Self::in_folder(folder, clock, ledger, Arc::clone(&manners) as _, manners)
+        drop((chain, commands, transfers, outbox, rows, audit, service));
+        let stores = on_file(&open(&folder.path().join("cambist.db")));
+        Self::with(stores, folder, clock, ledger, Arc::clone(&manners) as _, manners)
     }
 
     /// A service that remembers nothing, on these parts instead of the world's.
@@ -343,33 +356,4 @@ impl World {
         }
         messages
     }
-}
-
-fn stores(path: &Path) -> (Database, SqliteCommands, SqliteTransfers, SqliteOutbox, OutboxRows) {
-    // Only the process dies in these tests.
-    let options = Options {
-        durability: Durability::ProcessCrash,
-        ..Options::default()
-    };
-    let database = Database::open(path, options, |connection| -> Result<(), storage::sqlite::OpenError> {
-        migrate(connection, &[bc_gateway::migrations()], Timestamp::UNIX_EPOCH).unwrap();
-        Ok(())
-    })
-    .unwrap();
-    let (outbox, rows) = SqliteOutbox::new(ServiceName::BcGateway, database.clone(), 10_000);
-    let times = CommandTimes {
-        lease: LEASE,
-        hand_over: HAND_OVER,
-        stuck_after: Duration::from_secs(60),
-    };
-    let commands = SqliteCommands::new(
-        ServiceName::BcGateway,
-        database.clone(),
-        outbox.clone(),
-        Queue::BcgatewayOrders,
-        Some(Queue::SagaSteps),
-        times,
-    );
-    let transfers = SqliteTransfers::new(database.clone(), commands.clone());
-    (database, commands, transfers, outbox, rows)
 }

@@ -1,9 +1,11 @@
 //! The command store on PostgreSQL: what happens to commands inside a transaction. [`port`] has the verbs, [`row`] what can
-//! become of one command, [`intervene`] what operators do, [`statements`] the SQL.
+//! become of one command, [`checkpoint`] what a service's own store stores with its own rows, [`intervene`] what operators do,
+//! [`statements`] the SQL.
 //!
 //! Whoever changes commands locks them first, in the order of their keys, and letters only after commands: no two callers
 //! wait for each other.
 
+mod checkpoint;
 mod intervene;
 mod port;
 mod row;
@@ -58,30 +60,6 @@ impl PostgresCommands {
             acts: Acts::new(service),
             sql: Arc::new(Statements::new(service)),
         }
-    }
-
-    /// [`CommandStore::checkpoint`](crate::commands::CommandStore::checkpoint) inside a transaction of the service's own
-    /// store, for what must be stored together with the progress.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn checkpoint_in(
-        &self,
-        tx: &mut Tx,
-        now: Timestamp,
-        key: CommandKey,
-        epoch: i64,
-        progress: &str,
-    ) -> Result<Fencing, TxError> {
-        let (order, step, now) = (key.order_id.get(), key.step.as_str(), now.as_microsecond());
-        let written = tx
-            .query(&self.sql.checkpoint, &[&order, &step, &epoch, &progress, &now])
-            .await?;
-        Ok(if written.is_empty() {
-            Fencing::Fenced
-        } else {
-            Fencing::Written
-        })
     }
 
     async fn accept_in(

@@ -323,11 +323,10 @@ const TURN: i64 = 1_000;
 
 /// Runs a statement that changes at most as many rows as its last parameter says, and counts them, until none is left. What
 /// it has done stays done when a later turn fails.
-pub(super) async fn in_turns(
-    database: &Database,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<u64, StoreError> {
+///
+/// # Errors
+/// What the database says.
+pub async fn in_turns(database: &Database, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
     let params: Vec<_> = params.iter().copied().chain([&TURN as &(dyn ToSql + Sync)]).collect();
     let mut all = 0;
     loop {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use contracts::clients::WithdrawCommand;
-use contracts::messages::StepResult;
 use contracts::{Amount, Asset, OrderId, UserId};
 use rusqlite::{Connection, Row, params};
 use storage::commands::State;
@@ -11,20 +10,7 @@ use storage::commands::State;
 use super::statements::{amount, bad, user_from};
 use crate::domain::movement::Movement;
 use crate::domain::progress::beyond_recall;
-
-/// A withdrawal, or its way back, as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithdrawalFact {
-    /// What moves, for which step of which order.
-    pub movement: Movement,
-    /// Where the command stands.
-    pub state: State,
-    /// Its result, once it has one.
-    pub result: Option<StepResult>,
-    /// Whether it may have booked something: it is signed, or may be paid. Once signed it can fail only by an operator's
-    /// word, when the chain shows that its nonce went to another transfer.
-    pub begun: bool,
-}
+pub use crate::store::audit::{ExpectedCoins, WithdrawalFact};
 
 /// The withdrawals of the orders `first` to `last`, both included, ascending by order and step. The caller bounds the
 /// range.
@@ -57,19 +43,6 @@ fn to_fact(row: &Row<'_>) -> rusqlite::Result<WithdrawalFact> {
         result,
         begun: beyond_recall(&row.get::<_, String>(2)?),
     })
-}
-
-/// What this service expects at one address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpectedCoins {
-    /// Whose address.
-    pub user_id: UserId,
-    /// Confirmed in, less confirmed out. Of the hot wallet, what its first coins changed by: usually negative.
-    pub coins: Amount,
-    /// Signed, not known to be confirmed, on the way here.
-    pub arriving: Amount,
-    /// Signed, not known to be confirmed, on the way from here.
-    pub leaving: Amount,
 }
 
 /// What is expected at every address that was ever used, ascending by user and asset. A line for each: for auditors,

@@ -1,11 +1,8 @@
 //! Counting the coins at customers' addresses, and reserving those at the hot wallet's.
 //!
-//! The hot wallet's coins are the chain's to count; what is signed is taken off its answers ([`Purse`]). Customers' coins
+//! The hot wallet's coins are the chain's to count; what is signed is taken off its answers ([`hot_purse`]). Customers' coins
 //! are not counted on the order path: a signed transfer only marks its parties. The count takes in what has been
 //! confirmed since, so its cost follows the number of new transfers and not the number of all.
-
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use contracts::{Amount, Asset, UserId};
 use jiff::Timestamp;
@@ -15,7 +12,8 @@ use storage::sqlite::{AmountBlob, micros};
 
 use super::statements::{amount, bad, nonce_column, number_from, user_from};
 use super::to_transfer;
-use crate::ports::{CoinReservation, CountedCoins, Funds, SignedCommand, StoredTransfer};
+use crate::domain::purse::{Purse, newest};
+use crate::ports::{CoinReservation, CountedCoins, SignedCommand, StoredTransfer};
 
 /// The most transfers of one address that one count takes in; the rest is for the next.
 const MAX_TRANSFERS: i64 = 1_000;
@@ -195,55 +193,20 @@ fn less(tx: &Connection, coins: Amount, claims: &str, of: impl Params) -> rusqli
     Ok(left)
 }
 
-/// The hot wallet's coins that nothing signed has a claim on, by asset, for the length of a transaction.
-///
-/// What it keeps true: of what the chain answered, everything is taken off that is signed and that the answer does not
-/// account for. Whether it does is told by nonces alone, which the chain confirms in order, and not by what this service
-/// has noticed of it: an answer may be of any age, and a confirmation not noticed yet is not taken off twice.
-pub(super) struct Purse(BTreeMap<Asset, Amount>);
-
-impl Purse {
-    /// What is left for `commands` from the hot wallet's address, by the newest of their answers; of a customer's address
-    /// nothing. Its cost follows the number of transfers that were not confirmed at the time of that answer.
-    pub(super) fn open(tx: &Connection, from: UserId, commands: &[SignedCommand]) -> rusqlite::Result<Self> {
-        let mut newest: BTreeMap<Asset, Funds> = BTreeMap::new();
-        if from == UserId::HOT_WALLET {
-            for SignedCommand { amount, funds, .. } in commands {
-                let newer = |known: &Funds| {
-                    // Of two with the same nonce the smaller: too few coins cost a refusal, too many a nonce that waits.
-                    (funds.nonce, Reverse(funds.coins.units())) > (known.nonce, Reverse(known.coins.units()))
-                };
-                if newest.get(&amount.asset()).is_none_or(newer) {
-                    newest.insert(amount.asset(), *funds);
-                }
-            }
-        }
-        let mut purse = BTreeMap::new();
-        for (asset, funds) in newest {
-            let signed = params![from.get(), nonce_column(funds.nonce)?, asset.code()];
-            let free = less(
-                tx,
-                funds.coins,
-                "SELECT asset, amount FROM bc_gateway_transfers WHERE from_user = ? AND nonce >= ? AND asset = ?",
-                signed,
-            )?;
-            purse.insert(asset, free);
-        }
-        Ok(Self(purse))
+/// What of the hot wallet's coins is left for `commands`, by the newest of their answers. Its cost follows the number of
+/// transfers that were not confirmed at the time of that answer.
+pub(super) fn hot_purse(tx: &Connection, commands: &[SignedCommand]) -> rusqlite::Result<Purse> {
+    let mut purse = Purse::default();
+    for (asset, funds) in newest(commands.iter().map(|command| command.funds)) {
+        let free = less(
+            tx,
+            funds.coins,
+            "SELECT asset, amount FROM bc_gateway_transfers WHERE from_user = ? AND nonce >= ? AND asset = ?",
+            params![UserId::HOT_WALLET.get(), nonce_column(funds.nonce)?, asset.code()],
+        )?;
+        purse.put(free).map_err(|error| bad(1, error))?;
     }
-
-    /// Takes `wanted` out, if it is there. Not put back: the first command that is not written ends its batch.
-    pub(super) fn pay(&mut self, wanted: Amount) -> rusqlite::Result<bool> {
-        let Some(free) = self.0.get_mut(&wanted.asset()) else {
-            return Ok(false);
-        };
-        let left = free.checked_sub(wanted).map_err(|error| bad(1, error))?;
-        if left.is_negative() {
-            return Ok(false);
-        }
-        *free = left;
-        Ok(true)
-    }
+    Ok(purse)
 }
 
 /// Looks at the addresses that waited longest.

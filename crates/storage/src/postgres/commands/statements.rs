@@ -36,6 +36,7 @@ pub(super) struct Statements {
     pub(super) claim: String,
     pub(super) claim_due: String,
     pub(super) checkpoint: String,
+    pub(super) checkpoint_locked: String,
     pub(super) count: String,
     pub(super) bring_forward: String,
     pub(super) answer_letters: String,
@@ -104,6 +105,14 @@ impl Statements {
             checkpoint: format!(
                 "UPDATE {table} SET progress = $4, updated_at = $5, answer_missing_since = NULL, missing_reported = false
                  WHERE order_id = $1 AND step = $2 AND epoch = $3 AND state = 'open' RETURNING order_id"
+            ),
+            checkpoint_locked: format!(
+                "UPDATE {table} AS command
+                 SET progress = new.progress, updated_at = $5, answer_missing_since = NULL, missing_reported = false
+                 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[])
+                 AS new (order_id, step, epoch, progress)
+                 WHERE command.order_id = new.order_id AND command.step = new.step AND command.epoch = new.epoch
+                 AND command.state = 'open'"
             ),
             count: format!("SELECT count(*) FROM {table} WHERE state = 'open'"),
             // Without a reason somebody has it, or its wake-up is on its way. Rows that stay as they are are not locked:

@@ -1,6 +1,8 @@
 //! The conformance suite of the transfer store: what every adapter must do, whatever its database.
 
+#[path = "store/hot_wallet.rs"]
 mod hot_wallet;
+#[path = "store/reservations.rs"]
 mod reservations;
 
 use std::sync::Arc;
@@ -8,31 +10,33 @@ use std::sync::Arc;
 use bc_gateway::ports::{
     Address, Commitment, Funds, NewSweep, Party, SignedBatch, SignedCommand, SignedTransfer, TransferStore,
 };
-use bc_gateway::store::sqlite::audit;
 use contracts::clients::WithdrawCommand;
 use contracts::messages::{Step, StepResult};
 use contracts::{Amount, UserId};
 use jiff::Timestamp;
 use storage::commands::{Acceptance, Claimed, CommandKey, CommandStore, NewCommand, Settlement, State};
 
-use crate::world::{World, btc, key, order, user, withdrawal};
+use super::a_fresh_store;
+use crate::stores::{Audit, Stores};
+use crate::world::{btc, key, order, user, withdrawal};
 
-const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-const CHAIN: &str = "paper";
+pub(super) const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+pub(super) const CHAIN: &str = "paper";
 
-struct Suite {
-    commands: Arc<dyn CommandStore>,
-    store: Arc<dyn TransferStore>,
+pub(super) struct Suite {
+    pub(super) commands: Arc<dyn CommandStore>,
+    pub(super) store: Arc<dyn TransferStore>,
+    pub(super) audit: Arc<dyn Audit>,
 }
 
-fn party(user_id: UserId) -> Party {
+pub(super) fn party(user_id: UserId) -> Party {
     Party {
         user_id,
         address: Address::try_new(format!("address-{user_id}")).unwrap(),
     }
 }
 
-fn bytes(nonce: u64) -> SignedTransfer {
+pub(super) fn bytes(nonce: u64) -> SignedTransfer {
     SignedTransfer {
         nonce,
         hash: format!("hash-{nonce}"),
@@ -47,8 +51,18 @@ fn funds(coins: i128, nonce: u64) -> Funds {
     }
 }
 
+impl From<Stores> for Suite {
+    fn from(stores: Stores) -> Self {
+        Self {
+            commands: stores.commands,
+            store: stores.transfers,
+            audit: stores.audit,
+        }
+    }
+}
+
 impl Suite {
-    async fn claimed(&self, key: CommandKey) -> Claimed {
+    pub(super) async fn claimed(&self, key: CommandKey) -> Claimed {
         let command = WithdrawCommand {
             compensate: key.step == Step::WithdrawBack,
             ..withdrawal(key.order_id.get())
@@ -66,7 +80,7 @@ impl Suite {
         claimed
     }
 
-    fn item(claimed: &Claimed, to: UserId, amount: Amount, nonce: u64) -> SignedCommand {
+    pub(super) fn item(claimed: &Claimed, to: UserId, amount: Amount, nonce: u64) -> SignedCommand {
         SignedCommand {
             key: claimed.key,
             epoch: claimed.epoch,
@@ -77,7 +91,7 @@ impl Suite {
         }
     }
 
-    async fn commit(&self, from: UserId, first_nonce: u64, commands: Vec<SignedCommand>) -> Vec<Commitment> {
+    pub(super) async fn commit(&self, from: UserId, first_nonce: u64, commands: Vec<SignedCommand>) -> Vec<Commitment> {
         let batch = SignedBatch {
             chain: CHAIN,
             from: party(from),
@@ -87,7 +101,7 @@ impl Suite {
         self.store.commit(NOW, batch).await.unwrap()
     }
 
-    async fn done(&self, claimed: &Claimed) {
+    pub(super) async fn done(&self, claimed: &Claimed) {
         let result = StepResult::Transferred {
             transaction: "x".into(),
         };
@@ -99,7 +113,7 @@ impl Suite {
     }
 
     /// A confirmed withdrawal of `units` to `to` with this number and nonce.
-    async fn withdrawn(&self, number: i64, nonce: u64, to: UserId, units: i128) {
+    pub(super) async fn withdrawn(&self, number: i64, nonce: u64, to: UserId, units: i128) {
         let claimed = self.claimed(key(number, Step::Withdraw)).await;
         let outcomes = self
             .commit(
@@ -321,15 +335,58 @@ impl Suite {
         assert_eq!(self.commit(user(2), 3, vec![item]).await, [Commitment::Written]);
         self.done(&three).await;
     }
+
+    async fn an_auditor_reads_what_is_where(&self) {
+        let expected = self.audit.expected_coins().await;
+        let coins: Vec<_> = expected
+            .iter()
+            .map(|line| (line.user_id.get(), line.coins.units()))
+            .collect();
+        assert_eq!(coins, [(1, -17), (2, 0), (3, 17)]);
+        assert!(
+            expected
+                .iter()
+                .all(|line| line.arriving.is_zero() && line.leaving.is_zero())
+        );
+        let facts = self.audit.withdrawals(order(2), order(3)).await;
+        let facts: Vec<_> = facts
+            .iter()
+            .map(|fact| (fact.movement.order_id.get(), fact.movement.step, fact.state, fact.begun))
+            .collect();
+        let of = |number, step| (number, step, State::Done, true);
+        assert_eq!(
+            facts,
+            [
+                of(2, Step::Withdraw),
+                of(2, Step::WithdrawBack),
+                of(3, Step::Withdraw),
+                of(3, Step::WithdrawBack)
+            ]
+        );
+    }
+
+    /// So far user 3 has 6, of which 1 is being swept with nonce 2.
+    async fn what_was_put_off_by_another_clock_is_brought_forward(&self) {
+        let an_hour_later = Timestamp::from_second(3_600).unwrap();
+        let sweep = self.store.open_sweeps(NOW, 10).await.unwrap().remove(0);
+        self.store.postpone_sweep(sweep.id, an_hour_later).await.unwrap();
+        let looked_at = self.store.count_coins(an_hour_later, 100).await.unwrap();
+        let expected = self.audit.expected_coins().await;
+        let leaving: Vec<_> = expected.iter().map(|line| line.leaving.units()).collect();
+        let arriving: Vec<_> = expected.iter().map(|line| line.arriving.units()).collect();
+        assert_eq!((leaving, arriving), (vec![0, 0, 1], vec![1, 0, 0]));
+        assert_eq!(self.store.open_sweeps(NOW, 10).await.unwrap(), []);
+        let in_line = looked_at.iter().filter(|counted| !counted.coins.is_zero()).count() as u64;
+        assert_eq!(self.store.bring_forward(NOW).await, Ok(1 + in_line));
+        assert_eq!(self.store.open_sweeps(NOW, 10).await.unwrap().len(), 1);
+        assert_eq!(self.store.bring_forward(NOW).await, Ok(0));
+    }
 }
 
 #[tokio::test]
-async fn sqlite_conforms() {
-    let world = World::new();
-    let suite = Suite {
-        commands: Arc::clone(&world.commands) as _,
-        store: Arc::clone(&world.transfers) as _,
-    };
+async fn what_is_signed_counted_reserved_and_swept_fits_together() {
+    let given = a_fresh_store().await;
+    let suite = Suite::from(given.stores());
     // One after the other on one database: each finds what the ones before it left.
     suite.a_commit_stores_bytes_nonce_and_addresses_together().await;
     suite.only_the_next_nonce_is_taken().await;
@@ -338,47 +395,14 @@ async fn sqlite_conforms() {
     suite.a_sweep_begins_only_on_a_true_count_and_ends_once().await;
     suite.a_customers_coins_are_promised_once().await;
     suite.the_hot_wallets_coins_are_promised_once().await;
-    let (expected, facts) = world
-        .database
-        .readers()
-        .run(|snapshot| {
-            Ok((
-                audit::expected_coins(snapshot)?,
-                audit::withdrawals_of_orders(snapshot, order(2), order(3))?,
-            ))
-        })
-        .await
-        .unwrap();
-    let coins: Vec<_> = expected
-        .iter()
-        .map(|line| (line.user_id.get(), line.coins.units()))
-        .collect();
-    assert_eq!(coins, [(1, -17), (2, 0), (3, 17)]);
-    assert!(
-        expected
-            .iter()
-            .all(|line| line.arriving.is_zero() && line.leaving.is_zero())
-    );
-    let facts: Vec<_> = facts
-        .iter()
-        .map(|fact| (fact.movement.order_id.get(), fact.movement.step, fact.state, fact.begun))
-        .collect();
-    let of = |number, step| (number, step, State::Done, true);
-    assert_eq!(
-        facts,
-        [
-            of(2, Step::Withdraw),
-            of(2, Step::WithdrawBack),
-            of(3, Step::Withdraw),
-            of(3, Step::WithdrawBack)
-        ]
-    );
+    suite.an_auditor_reads_what_is_where().await;
     suite
         .reserved_coins_are_nobody_elses_until_they_are_signed_away_or_given_up()
         .await;
     suite
         .coins_that_were_reserved_and_given_up_since_the_count_are_not_swept()
         .await;
+    suite.what_was_put_off_by_another_clock_is_brought_forward().await;
     suite
         .pages_of_what_is_open_and_what_is_dead_leave_nothing_out_and_are_in_order()
         .await;
