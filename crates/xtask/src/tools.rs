@@ -1,10 +1,11 @@
 //! The tools the test run needs: found, or installed, or asked for.
 //!
 //! A tool is looked for in `PATH`. What is missing is installed by apt where this runs as root, after saying so;
-//! otherwise the exact command is printed and the run ends. Tools that are written in Python live in an environment of
-//! the project's own under `target/tools`, with pinned versions.
+//! otherwise the exact command is printed and the run ends. Tools that are written in Python or for Node.js live in folders
+//! of the project's own under `target/tools`, with pinned versions.
 
 mod apt;
+mod node;
 mod python;
 
 use std::env;
@@ -55,6 +56,12 @@ const TOOLS: &[Tool] = &[
         purpose: "runs the API fuzzer and the mail server of the tests",
     },
     Tool {
+        program: "npm",
+        source: Source::Apt(&["nodejs", "npm"]),
+        proof: &["--version"],
+        purpose: "installs newman, which runs the Postman collections",
+    },
+    Tool {
         program: "initdb",
         source: Source::Apt(&["postgresql-15"]),
         proof: &["--version"],
@@ -65,6 +72,24 @@ const TOOLS: &[Tool] = &[
         source: Source::Apt(&["nats-server"]),
         proof: &["--version"],
         purpose: "carries the queues of tests between processes",
+    },
+    Tool {
+        program: "zsh",
+        source: Source::Apt(&["zsh"]),
+        proof: &[],
+        purpose: "one of the shells in which install.sh is tried",
+    },
+    Tool {
+        program: "dash",
+        source: Source::Apt(&["dash"]),
+        proof: &[],
+        purpose: "one of the shells in which install.sh is tried",
+    },
+    Tool {
+        program: "shellcheck",
+        source: Source::Apt(&["shellcheck"]),
+        proof: &[],
+        purpose: "checks install.sh and uninstall.sh",
     },
     Tool {
         program: "promtool",
@@ -120,6 +145,7 @@ pub(crate) fn ensure_all(root: &Path) -> Result<()> {
         Plan::Ask(commands) => bail!("tools are missing; run:\n  {}", commands.join("\n  ")),
     }
     python::ensure(root)?;
+    node::ensure(root)?;
     let programs: Vec<&str> = TOOLS.iter().map(|tool| tool.program).collect();
     println!("found {}", programs.join(", "));
     Ok(())
@@ -156,17 +182,19 @@ fn is_there(tool: &Tool, root: &Path) -> bool {
         .is_some_and(|program| tool.proof.is_empty() || quiet(Command::new(program).args(tool.proof)))
 }
 
-/// Where programs are looked for: `PATH`, then the project's Python environment, then where Debian keeps servers. The stages
+/// Where programs are looked for: `PATH`, then the project's own folders, then where Debian keeps servers. The stages
 /// get it as their `PATH`.
 pub(crate) fn folders(root: &Path) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
-        .chain([python::environment(root).join("bin"), PathBuf::from("/usr/sbin")])
+        .chain(python::environments(root).map(|environment| environment.join("bin")))
+        .chain([node::folder(root).join("node_modules/.bin"), PathBuf::from("/usr/sbin")])
         .chain(test_servers::postgres::programs())
         .collect()
 }
 
-fn find(program: &str, root: &Path) -> Option<PathBuf> {
+/// Where a program is, if it is in one of the [`folders`].
+pub(crate) fn find(program: &str, root: &Path) -> Option<PathBuf> {
     find_in(program, folders(root).into_iter())
 }
 

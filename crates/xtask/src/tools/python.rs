@@ -1,5 +1,5 @@
-//! The Python environment under `target/tools/venv`: the API fuzzer, a validator of OpenAPI documents and a mail server,
-//! at the versions that `requirements.txt` pins. Made anew when the pins change.
+//! The Python environments under `target/tools`, at the versions that their lists pin: the API fuzzer, a validator of
+//! OpenAPI documents and a mail server in one, what checks the manifests in another. Made anew when the pins change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,35 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-const REQUIREMENTS: &str = include_str!("requirements.txt");
+/// The environments and what is in them.
+const ENVIRONMENTS: [(&str, &str); 2] = [
+    ("venv", include_str!("requirements.txt")),
+    ("venv-kubernetes", include_str!("requirements-kubernetes.txt")),
+];
 
-/// Where the environment lies.
-pub(super) fn environment(root: &Path) -> PathBuf {
-    root.join("target/tools/venv")
+/// Where the environments lie.
+pub(super) fn environments(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let tools = root.join("target/tools");
+    ENVIRONMENTS.into_iter().map(move |(name, _)| tools.join(name))
 }
 
-/// Makes the environment, unless it is there with these very versions.
+/// Makes the environments, unless they are there with these very versions.
 pub(super) fn ensure(root: &Path) -> Result<()> {
-    let environment = environment(root);
+    environments(root)
+        .zip(ENVIRONMENTS)
+        .try_for_each(|(environment, (_, requirements))| make(&environment, requirements))
+}
+
+fn make(environment: &Path, requirements: &str) -> Result<()> {
     // Written last: an environment whose making was cut short has none.
     let stamp = environment.join("requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements) {
         return Ok(());
     }
     println!("installing the Python tools into {}", environment.display());
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment))?;
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))?;
     let listed = environment.join("requirements.in");
-    fs::write(&listed, REQUIREMENTS)?;
+    fs::write(&listed, requirements)?;
     run(Command::new(environment.join("bin/pip"))
         .args([
             "install",

@@ -1,0 +1,29 @@
+# shellcheck shell=sh disable=SC2154
+# What install.sh and uninstall.sh share. Sourced by them.
+
+# The namespace of everything.
+namespace=prj
+
+say() { printf '%s\n' "$*"; }
+
+# A step that begins, and what came of it.
+step() { printf '\n==> %s\n' "$*"; }
+
+fail() {
+    printf '%s: %s\n' "$program" "$*" >&2
+    exit 1
+}
+
+# kubectl in the namespace.
+k() { kubectl --namespace "$namespace" "$@"; }
+
+# There is a kubectl that is new enough, and a cluster that answers.
+need_cluster() {
+    command -v kubectl >/dev/null 2>&1 || fail "kubectl is not there; see https://kubernetes.io/docs/tasks/tools"
+    minor=$(kubectl version --client --output=json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${minor:-0}" -ge 21 ] || fail "kubectl 1.${minor:-?} is too old; 1.21 is needed"
+    context=$(kubectl config current-context 2>/dev/null) || context=
+    answer=$(kubectl --request-timeout=15s get --raw /version 2>&1) ||
+        fail "the cluster${context:+ of the context $context} does not answer: $answer"
+    say "cluster ${context:-(without a context)}"
+}

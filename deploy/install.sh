@@ -1,0 +1,201 @@
+#!/bin/sh
+# Installs Cambist into the current Kubernetes cluster; see ../install.sh, which calls this. Safe to run again: it brings the
+# cluster to what the manifests say, and keeps the secrets that there are.
+set -eu
+program=install.sh
+deploy=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# shellcheck source=deploy/common.sh
+. "$deploy/common.sh"
+
+usage() {
+    cat <<'END'
+Installs Cambist into the current Kubernetes cluster, in the namespace prj, and waits until everything is ready.
+
+Usage: . install.sh [options]        (in sh: sh install.sh [options])
+
+  --image IMAGE    what to run: an image that the cluster can pull. Without it the one that `cargo xtask image` has
+                   built here is loaded into the cluster, if that is kind, minikube, k3d or k3s on this machine
+  --overlay NAME   default: everything in the cluster. ha: three NATS servers. external: a managed PostgreSQL and
+                   NATS, see deploy/kubernetes/overlays/external. Or a folder of your own
+  --no-ingress     leave the Ingress out
+  --timeout TIME   how long each step may take, in seconds (default 300)
+  --help           this
+
+Run it again after a change of the manifests, of the settings or of the image. uninstall.sh removes everything.
+END
+}
+
+image=
+overlay=default
+ingress=yes
+timeout=300
+while [ $# -gt 0 ]; do
+    case $1 in
+    --image | --overlay | --timeout) [ $# -ge 2 ] || fail "$1 takes a value; see --help" ;;
+    esac
+    case $1 in
+    --image)
+        image=$2
+        shift
+        ;;
+    --overlay)
+        overlay=$2
+        shift
+        ;;
+    --timeout)
+        timeout=${2%s}
+        shift
+        ;;
+    --no-ingress) ingress=no ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *) fail "there is no $1; see --help" ;;
+    esac
+    shift
+done
+case $timeout in
+'' | *[!0-9]*) fail "--timeout takes seconds, such as 300" ;;
+esac
+case $image in
+*[!A-Za-z0-9._/:@-]*) fail "--image: $image is no image" ;;
+esac
+
+# Nothing secret is written where others can read it, and nothing is left behind.
+umask 077
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# shellcheck source=deploy/images.sh
+. "$deploy/images.sh"
+
+# Everything of one phase, without the Ingress where that is not wanted.
+apply() {
+    selector=cambist.phase=$1
+    [ "$ingress" = yes ] || selector="$selector,app.kubernetes.io/component!=ingress"
+    kubectl apply --server-side --force-conflicts --selector="$selector" --filename="$work/rendered.yaml"
+}
+
+# Waits until a workload has what it should have, and says why if it does not.
+ready() {
+    k rollout status "$1" --timeout="${timeout}s" && return
+    k get pods --output=wide >&2 || :
+    k get events --sort-by=.lastTimestamp 2>/dev/null | tail -n 15 >&2 || :
+    fail "$1 is not ready after ${timeout} s. It is safe to run this again; to look: kubectl -n $namespace describe $1"
+}
+
+# The Secret $1 gets what deploy/secrets.txt lists for it and it does not have yet.
+make_secret() {
+    there=$(k get secret "$1" --ignore-not-found --output='jsonpath={.metadata.name} {.data}')
+    : >"$work/keys"
+    while read -r secret key value; do
+        [ "$secret" = "$1" ] || continue
+        case $there in
+        *"\"$key\":"*) continue ;;
+        esac
+        # Letters first, so that no reader of settings takes it for a number.
+        [ -n "$value" ] || value=s$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+        printf '  %s: "%s"\n' "$key" "$value" >>"$work/keys"
+    done <"$deploy/secrets.txt"
+    if [ ! -s "$work/keys" ]; then
+        say "secret/$1 kept"
+    elif [ -n "${there%% *}" ]; then
+        { printf 'stringData:\n' && cat "$work/keys"; } >"$work/patch.yaml"
+        k patch secret "$1" --type=merge --patch-file="$work/patch.yaml"
+    else
+        {
+            printf 'apiVersion: v1\nkind: Secret\ntype: Opaque\nmetadata:\n  name: %s\n' "$1"
+            printf '  labels:\n    app.kubernetes.io/part-of: cambist\nstringData:\n'
+            cat "$work/keys"
+        } >"$work/secret.yaml"
+        k create --filename="$work/secret.yaml"
+    fi
+}
+
+make_secrets() {
+    # shellcheck disable=SC2013
+    for name in $(sed '/^#/d; s/ .*//' "$deploy/secrets.txt" | sort -u); do
+        if [ "$name" = postgres ] && ! grep -q 'name: postgres$' "$work/rendered.yaml"; then
+            # The database is somebody else's, and so is the name by which it lets us in.
+            k get secret postgres >/dev/null 2>&1 || fail "the overlay $overlay has no PostgreSQL of its own. Say who may \
+make schemas and roles in yours: kubectl -n $namespace create secret generic postgres --from-literal=user=… --from-literal=password=…"
+            say "secret/postgres is yours"
+        else
+            make_secret "$name"
+        fi
+    done
+}
+
+migrate() {
+    # A Job cannot be changed, and this one may be run as often as wanted.
+    k delete job migrate --ignore-not-found
+    apply schema
+    waited=0
+    while :; do
+        ended=$(k get job migrate --output='jsonpath={range .status.conditions[?(@.status=="True")]}{.type} {end}')
+        case $ended in
+        *Complete*) break ;;
+        *Failed*) fail_migration "failed" ;;
+        esac
+        [ "$waited" -lt "$timeout" ] || fail_migration "is not done after $timeout s"
+        [ $((waited % 10)) -ne 0 ] || say "waiting for job/migrate"
+        sleep 1
+        waited=$((waited + 1))
+    done
+    say "job/migrate done"
+}
+
+fail_migration() {
+    k logs job/migrate --all-containers --tail=30 >&2 || :
+    fail "the migration $1; nothing that needs it was started"
+}
+
+# Where it can be reached.
+tell() {
+    step "Cambist is running"
+    where=
+    [ "$ingress" = no ] || where=$(k get ingress wallet --ignore-not-found \
+        --output='jsonpath={.status.loadBalancer.ingress[0].ip}{.status.loadBalancer.ingress[0].hostname}')
+    if [ -n "$where" ]; then
+        say "address    http://$where"
+        say "try it     newman run ./tests/prj_final.postman_collection.json --env-var host=http://$where"
+    else
+        [ "$ingress" = no ] || say "The Ingress has no address yet; your cluster needs an ingress controller for that."
+        say "address    in two other terminals:"
+        say "             kubectl -n $namespace port-forward service/auth 8000:8000      http://127.0.0.1:8000"
+        say "             kubectl -n $namespace port-forward service/wallet 8010:8000    http://127.0.0.1:8010"
+        say "try it     newman run ./tests/prj_final.postman_collection.json --env-var wallet_host=http://127.0.0.1:8010"
+    fi
+    say "operators  kubectl -n $namespace get secret operator -o jsonpath='{.data.internal-token}' | base64 -d"
+    say "keep       a copy of the Secret bc-gateway: its chain-seed is the key to every coin"
+}
+
+folder=$deploy/kubernetes/overlays/$overlay
+[ -d "$folder" ] || folder=$overlay
+[ -f "$folder/kustomization.yaml" ] || fail "there is no overlay $overlay in deploy/kubernetes/overlays"
+need_cluster
+step "image"
+choose_image
+kubectl kustomize "$folder" | sed "s|image: cambist:local\$|image: $image|" >"$work/rendered.yaml"
+grep -q "image: $image\$" "$work/rendered.yaml" || fail "$folder does not render to anything that runs Cambist"
+
+step "namespace and secrets"
+kubectl apply --server-side --force-conflicts --filename="$deploy/kubernetes/base/namespace.yaml"
+make_secrets
+step "what the services stand on"
+apply foundation
+[ "$ingress" = yes ] || k delete ingress,networkpolicy --selector=app.kubernetes.io/component=ingress --ignore-not-found
+for workload in $(k get statefulsets,deployments --selector=cambist.phase=foundation --output=name); do
+    ready "$workload"
+done
+step "schemas and logins"
+migrate
+step "the services"
+apply services
+for workload in $(k get deployments --selector=cambist.phase=services --output=name); do
+    ready "$workload"
+done
+tell

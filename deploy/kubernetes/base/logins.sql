@@ -1,0 +1,28 @@
+-- A login for each service, a member of its service's role and of no other; `cambist migrate` has made the roles before.
+-- Run again, it gives the logins the passwords that are in the Secrets now.
+\getenv auth_password AUTH_PASSWORD
+\getenv balance_password BALANCE_PASSWORD
+\getenv bc_gateway_password BC_GATEWAY_PASSWORD
+\getenv exchanger_password EXCHANGER_PASSWORD
+\getenv notification_password NOTIFICATION_PASSWORD
+\getenv wallet_password WALLET_PASSWORD
+
+SELECT format('CREATE ROLE %I LOGIN', current_database() || '_' || service || '_login')
+FROM unnest(ARRAY['auth', 'balance', 'bc_gateway', 'exchanger', 'notification', 'wallet']) AS service
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = current_database() || '_' || service || '_login')
+\gexec
+
+SELECT format('ALTER ROLE %I LOGIN NOINHERIT PASSWORD %L', current_database() || '_' || service || '_login', password)
+FROM (VALUES
+    ('auth', :'auth_password'),
+    ('balance', :'balance_password'),
+    ('bc_gateway', :'bc_gateway_password'),
+    ('exchanger', :'exchanger_password'),
+    ('notification', :'notification_password'),
+    ('wallet', :'wallet_password')
+) AS logins (service, password)
+\gexec
+
+SELECT format('GRANT %I TO %I', current_database() || '_' || service, current_database() || '_' || service || '_login')
+FROM unnest(ARRAY['auth', 'balance', 'bc_gateway', 'exchanger', 'notification', 'wallet']) AS service
+\gexec

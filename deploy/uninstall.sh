@@ -1,0 +1,65 @@
+#!/bin/sh
+# Removes Cambist from the current Kubernetes cluster; see ../uninstall.sh, which calls this.
+set -eu
+program=uninstall.sh
+# shellcheck source=deploy/common.sh
+. "$(dirname -- "$0")/common.sh"
+
+usage() {
+    cat <<'END'
+Removes Cambist from the current Kubernetes cluster: everything in the namespace prj, with its data and its secrets.
+
+Usage: . uninstall.sh [--yes]        (in sh: sh uninstall.sh [--yes])
+
+  --yes            do not ask
+  --timeout TIME   how long it may take until everything is gone (default 300s)
+  --help           this
+
+The database, the queues and the key to every coin on the chain go with it, for good.
+END
+}
+
+yes=no
+timeout=300s
+while [ $# -gt 0 ]; do
+    case $1 in
+    --yes | -y) yes=yes ;;
+    --timeout)
+        [ $# -ge 2 ] || fail "--timeout takes a time, such as 300s"
+        timeout=$2
+        shift
+        ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *) fail "there is no $1; see --help" ;;
+    esac
+    shift
+done
+
+need_cluster
+if ! owner=$(kubectl get namespace "$namespace" --ignore-not-found \
+    --output='jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}' 2>&1); then
+    fail "the cluster does not say whether Cambist is there: $owner"
+fi
+case $owner in
+'' | /)
+    say "there is no namespace $namespace; nothing is left to remove"
+    exit 0
+    ;;
+"$namespace/cambist") ;;
+*) fail "the namespace $namespace is not Cambist's; nothing was removed" ;;
+esac
+
+if [ "$yes" = no ]; then
+    say "This deletes the namespace $namespace with all orders, all balances, and the keys to all coins."
+    printf 'Type "delete" to go on: '
+    read -r answer || answer=
+    [ "$answer" = delete ] || fail "nothing was removed"
+fi
+
+step "removing everything"
+kubectl delete namespace "$namespace" --timeout="$timeout" ||
+    fail "not everything is gone; kubectl get all --namespace $namespace shows what is left. It is safe to run this again"
+say "Cambist is gone. Volumes that your cluster keeps when their claims are deleted are yours to remove: kubectl get pv"

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Removes Cambist from the current Kubernetes cluster: `. uninstall.sh` or `./uninstall.sh`, in bash, zsh or sh; `--help` tells the rest.
+# The work is done by a process of its own: nothing of it ends the shell that this is typed into, or stays in it.
+(
+    if [ -n "${BASH_VERSION:-}" ]; then
+        # shellcheck disable=SC3028,SC3054,SC2128
+        here=$BASH_SOURCE
+    elif [ -n "${ZSH_VERSION:-}" ]; then
+        eval 'here=${(%):-%x}'
+    else
+        # Other shells do not say what they source; then this is the folder that it is typed in.
+        here=$0
+    fi
+    folder=$(dirname -- "$here")
+    [ -f "$folder/deploy/uninstall.sh" ] || folder=.
+    if [ ! -f "$folder/deploy/uninstall.sh" ]; then
+        echo "uninstall.sh: go into Cambist's folder first" >&2
+        exit 1
+    fi
+    exec sh "$folder/deploy/uninstall.sh" "$@"
+)
