@@ -39,6 +39,7 @@ use transport::metrics::DispatcherMetrics;
 use transport::queue::Transport;
 
 use crate::ports::{DepositStore, FreezeStore, KeyStore, OrderStore};
+pub use crate::store::postgres::migrations as postgres_migrations;
 use crate::use_cases::Wallet;
 
 /// The SQLite migrations, in order.
@@ -147,7 +148,7 @@ impl Default for Settings {
 /// Everything this service needs from outside.
 #[derive(Clone)]
 pub struct Dependencies {
-    /// Orders with their sagas: [`store::sqlite::SqliteWallet`].
+    /// Orders with their sagas: [`store::sqlite::SqliteWallet`], [`store::postgres::PostgresWallet`].
     pub orders: Arc<dyn OrderStore>,
     /// Deposits: the same.
     pub deposits: Arc<dyn DepositStore>,

@@ -14,8 +14,6 @@ mod survey;
 
 pub use self::survey::SagaSurvey;
 
-use std::time::Duration;
-
 use contracts::time::later;
 use contracts::{OrderId, ServiceName};
 use jiff::Timestamp;
@@ -25,6 +23,7 @@ use storage::sqlite::{Acts, Database, Desk, SqliteOutbox, micros};
 use self::freezes::FrozenUsers;
 use crate::domain::Order;
 use crate::ports::{Advanced, Placement};
+use crate::store::changes::LEFT_ASIDE;
 
 /// Orders, deposits, freezes and keys on SQLite. Clones share them; a database has one, and its clones.
 #[derive(Clone)]
@@ -52,9 +51,6 @@ impl SqliteWallet {
         }
     }
 }
-
-/// How long a row that this program cannot read is left aside.
-const LEFT_ASIDE: Duration = Duration::from_secs(60 * 60);
 
 /// A bound on rows as SQLite takes it.
 fn limit_of(limit: usize) -> i64 {

@@ -11,8 +11,9 @@ use storage::sqlite::{AmountBlob, SqliteOutbox, Tx, micros};
 use super::freezes::IS_FROZEN;
 use super::moves::{Log, put_commands};
 use super::rows::{self, order_columns};
-use crate::domain::{Effect, Event, Fact, Order, OrderState, Saga, command};
-use crate::ports::{Announce, NewOrder, Placement, Undecided};
+use crate::domain::{DEFINITION, Effect, Order, OrderState, command};
+use crate::ports::{Announce, NewOrder, Placement};
+use crate::store::changes::{placed, undecided_order};
 
 const BY_KEY: &str = concat!(
     "SELECT ",
@@ -41,7 +42,7 @@ pub(super) fn accept(
     tx: &mut Tx<'_>,
     calls: &[Arc<Call>],
 ) -> rusqlite::Result<Vec<Vec<Placed>>> {
-    let (mut placed, mut undecided, mut holds) = (Vec::with_capacity(calls.len()), Vec::new(), Vec::new());
+    let (mut answers, mut undecided, mut holds) = (Vec::with_capacity(calls.len()), Vec::new(), Vec::new());
     let mut table = Table::prepare(tx)?;
     for call in calls {
         let mut placements = Vec::with_capacity(call.orders.len());
@@ -50,10 +51,10 @@ pub(super) fn accept(
             if let Placement::Created(order) = &placement {
                 holds.extend(command(order, Effect::Hold).map(|hold| (call.now, hold)));
             }
-            undecided.extend(undecided_in(&placement, index).map(|undecided| (Arc::clone(call), undecided)));
+            undecided.extend(undecided_order(&placement, index).map(|undecided| (Arc::clone(call), undecided)));
             placements.push(placement);
         }
-        placed.push(placements);
+        answers.push(placements);
     }
     drop(table);
     // First of all that follows the commit: who waits is registered before the commands of the holds are handed on.
@@ -64,18 +65,7 @@ pub(super) fn accept(
         }
     });
     put_commands(outbox, tx, holds)?;
-    Ok(placed)
-}
-
-fn undecided_in(placement: &Placed, index: usize) -> Option<Undecided<OrderId>> {
-    let (id, new) = match placement {
-        Placement::Created(order) => (order.id, true),
-        Placement::Replayed(order) if order.saga.state == OrderState::Created => (order.id, false),
-        Placement::Replayed(_) | Placement::KeyReused | Placement::ReferenceTaken(_) | Placement::Frozen => {
-            return None;
-        }
-    };
-    Some(Undecided { index, id, new })
+    Ok(answers)
 }
 
 /// The orders as rows, with their logs. Its statements are looked up once for a batch.
@@ -137,7 +127,6 @@ impl<'a> Table<'a> {
     }
 
     fn insert(&mut self, call: &Call, new: &NewOrder) -> rusqlite::Result<Placed> {
-        let saga = Saga::new(new.terms);
         let key = new.idempotency.as_ref();
         self.insert.execute(params![
             new.user_id.get(),
@@ -146,8 +135,8 @@ impl<'a> Table<'a> {
             new.terms.asset.code(),
             new.terms.currency.code(),
             AmountBlob(new.terms.hold.units()),
-            saga.definition,
-            saga.state.as_str(),
+            DEFINITION,
+            OrderState::Created.as_str(),
             key.map(|known| &known.key),
             key.map(|known| known.fingerprint),
             micros(call.due),
@@ -155,25 +144,8 @@ impl<'a> Table<'a> {
         ])?;
         let id = OrderId::try_new(self.connection.last_insert_rowid())
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let placed = Event {
-            fact: Fact::Placed {
-                definition: saga.definition,
-                terms: new.terms,
-            },
-            cause: "accepted".to_owned(),
-            actor: format!("user:{}", new.user_id),
-        };
-        self.log.write(call.now, (id, 1), (None, saga.state), &placed)?;
-        Ok(Placement::Created(Box::new(Order {
-            id,
-            user_id: new.user_id,
-            client_reference: new.client_reference.clone(),
-            saga,
-            revision: 1,
-            tries: 0,
-            next_attempt_at: call.due,
-            created_at: call.now,
-            updated_at: call.now,
-        })))
+        let (order, event) = placed(id, call.now, call.due, new);
+        self.log.write(call.now, (id, 1), (None, order.saga.state), &event)?;
+        Ok(Placement::Created(Box::new(order)))
     }
 }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, params};
 use super::reads::read_log;
 use super::rows::{self, deposit_columns, order_columns};
 use super::{collect, limit_of};
-use crate::domain::{Deposit, LogEntry, Order};
+use crate::domain::Deposit;
+pub use crate::store::audit::OrderFacts;
 
 const ORDERS: &str = concat!(
     "SELECT ",
@@ -38,15 +39,6 @@ const STUCK: &str = "SELECT count(*) FROM wallet_orders INDEXED BY wallet_orders
 pub fn stuck_orders(connection: &Connection) -> rusqlite::Result<u64> {
     let count: i64 = connection.prepare_cached(STUCK)?.query_row((), |row| row.get(0))?;
     Ok(count.unsigned_abs())
-}
-
-/// An order as its row and its log tell it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderFacts {
-    /// The row.
-    pub order: Order,
-    /// The log, in the order of its entries.
-    pub log: Vec<LogEntry>,
 }
 
 /// At most `limit` orders with an id above `after`, by id, each with its log.

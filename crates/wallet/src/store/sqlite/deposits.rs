@@ -15,7 +15,8 @@ use super::rows::{self, deposit_columns};
 use super::{SqliteWallet, collect_readable, encoding};
 use crate::domain::effects::deposit_posting;
 use crate::domain::{Command, Deposit, DepositStatus};
-use crate::ports::{Announce, DepositStore, NewDeposit, Placement, Undecided};
+use crate::ports::{Announce, DepositStore, NewDeposit, Placement};
+use crate::store::changes::{paid, undecided_deposit};
 
 const BY_KEY: &str = concat!(
     "SELECT ",
@@ -54,19 +55,9 @@ impl DepositStore for SqliteWallet {
         let job = move |tx: &mut Tx<'_>| {
             let mut placements = Vec::with_capacity(deposits.len());
             for (index, new) in deposits.into_iter().enumerate() {
-                let placement = store.create_deposit(tx, now, due, new)?;
-                let undecided = match &placement {
-                    Placement::Created(deposit) => Some((deposit.id, true)),
-                    Placement::Replayed(deposit) if deposit.status == DepositStatus::Pending => {
-                        Some((deposit.id, false))
-                    }
-                    Placement::Replayed(_)
-                    | Placement::KeyReused
-                    | Placement::ReferenceTaken(_)
-                    | Placement::Frozen => None,
-                };
-                if let Some((id, new)) = undecided {
-                    announce(Undecided { index, id, new });
+                let placement = store.create_deposit(tx, now, due, &new)?;
+                if let Some(undecided) = undecided_deposit(&placement, index) {
+                    announce(undecided);
                 }
                 placements.push(placement);
             }
@@ -109,19 +100,18 @@ impl SqliteWallet {
         tx: &mut Tx<'_>,
         now: Timestamp,
         due: Timestamp,
-        new: NewDeposit,
+        new: &NewDeposit,
     ) -> rusqlite::Result<Placement<Deposit, DepositId>> {
-        if let Some(refused_or_known) = self.before_it(tx, &new)? {
+        if let Some(refused_or_known) = self.before_it(tx, new)? {
             return Ok(refused_or_known);
         }
         let key = new.idempotency.as_ref();
-        let status = DepositStatus::Pending;
         tx.prepare_cached(INSERT)?.execute(params![
             new.user_id.get(),
             new.amount.asset().code(),
             AmountBlob(new.amount.units()),
             new.reference,
-            status.as_str(),
+            DepositStatus::Pending.as_str(),
             key.map(|known| &known.key),
             key.map(|known| known.fingerprint),
             micros(due),
@@ -129,16 +119,7 @@ impl SqliteWallet {
         ])?;
         let id = DepositId::try_new(tx.last_insert_rowid())
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let deposit = Deposit {
-            id,
-            user_id: new.user_id,
-            amount: new.amount,
-            reference: new.reference,
-            status,
-            tries: 0,
-            created_at: now,
-            booked_at: None,
-        };
+        let deposit = paid(id, now, new);
         if let Some(instruction) = &new.instruction {
             self.acts
                 .record(tx, now, ("deposit", &subject_of(id)), instruction, None, None)?;

@@ -9,8 +9,9 @@ use storage::sqlite::{AmountBlob, SqliteOutbox, Tx, micros};
 
 use super::rows::{self, event_columns, order_columns};
 use super::{encoding, is_unreadable};
-use crate::domain::{Advance, Command, Effect, Event, Order, OrderState, advance, command};
+use crate::domain::{Command, Event, Order, OrderState};
 use crate::ports::Advanced;
+use crate::store::changes::{Move, take};
 
 const LOAD: &str = concat!("SELECT ", order_columns!(), " FROM wallet_orders WHERE order_id = ?1");
 /// Compare and set: by the state and the revision that the decision was made from.
@@ -105,30 +106,23 @@ impl<'a> Table<'a> {
         let Some(mut order) = read(&mut self.load, id)? else {
             return Ok(Advanced::Unknown);
         };
-        let from = order.saga.state;
-        let moved = match advance(&order.saga, event) {
-            Advance::Moved(moved) => moved,
-            Advance::Ignored { why } => return Ok(Advanced::Ignored { state: from, why }),
+        let (state, revision) = (order.saga.state, order.revision);
+        let Move {
+            from,
+            commands: more,
+            alert,
+        } = match take(&mut order, call.now, call.due, event) {
+            Ok(made) => made,
+            Err(why) => return Ok(Advanced::Ignored { state, why }),
         };
-        // A refused release stays where it is: its pause goes on growing, and the sweep tries again.
-        let stays = moved.saga.state == from;
-        if !stays {
-            order.tries = 0;
-            order.next_attempt_at = call.due;
-        }
-        let revision = order.revision;
-        order.saga = moved.saga;
-        order.revision += 1;
-        order.updated_at = call.now;
         self.store(&order, from, revision)?;
         self.log
             .write(call.now, (id, order.revision), (Some(from), order.saga.state), event)?;
-        let effects = moved.effects.iter();
-        commands.extend(effects.filter_map(|effect| Some((call.now, command(&order, *effect)?))));
+        commands.extend(more.into_iter().map(|command| (call.now, command)));
         Ok(Advanced::Moved {
             from,
             order: Box::new(order),
-            alert: moved.effects.contains(&Effect::AlertOperator),
+            alert,
         })
     }
 

@@ -7,8 +7,7 @@ use service_kit::metrics::{Family, Figures, Survey};
 use storage::sqlite::{Database, from_micros};
 
 use super::{collect, rows};
-use crate::domain::OrderState;
-use crate::metrics::{DEPOSIT_AGE, DEPOSITS, SAGA_AGE, SAGAS};
+use crate::store::survey::{FAMILIES, Found, NAME};
 
 /// Open orders are found by their index; the limit is [`storage::survey::SURVEYED`].
 const OPEN: &str = "SELECT state, count(*), min(created_at) FROM
@@ -29,11 +28,6 @@ impl SagaSurvey {
     }
 }
 
-struct Found {
-    sagas: Vec<(OrderState, i64, Timestamp)>,
-    deposits: (i64, Option<Timestamp>),
-}
-
 fn find(connection: &Connection) -> rusqlite::Result<Found> {
     let sagas = collect(connection, OPEN, (), |row| {
         Ok((rows::text(row, 0)?, row.get(1)?, from_micros(2, row.get(2)?)?))
@@ -48,27 +42,15 @@ fn find(connection: &Connection) -> rusqlite::Result<Found> {
 #[async_trait]
 impl Survey for SagaSurvey {
     fn name(&self) -> &'static str {
-        "sagas"
+        NAME
     }
 
     fn families(&self) -> &'static [&'static Family] {
-        &[&SAGAS, &SAGA_AGE, &DEPOSITS, &DEPOSIT_AGE]
+        FAMILIES
     }
 
     async fn read(&self, now: Timestamp) -> Result<Figures, String> {
         let found = self.0.readers().run(find).await;
-        let Found { sagas, deposits } = found.map_err(|error| error.to_string())?;
-        let mut figures = Figures::new();
-        // Those without orders are shown as well: an alert on a figure that is missing never comes.
-        for state in OrderState::ALL.into_iter().filter(|state| !state.is_end()) {
-            let of_state = sagas.iter().find(|(found, ..)| *found == state);
-            figures.put(&SAGAS, &[state.as_str()], of_state.map_or(0, |(_, count, _)| *count));
-            let oldest = of_state.map(|(.., oldest)| *oldest);
-            figures.put_age(&SAGA_AGE, &[state.as_str()], now, oldest);
-        }
-        let (pending, oldest) = deposits;
-        figures.put(&DEPOSITS, &[], pending);
-        figures.put_age(&DEPOSIT_AGE, &[], now, oldest);
-        Ok(figures)
+        Ok(found.map_err(|error| error.to_string())?.figures(now))
     }
 }

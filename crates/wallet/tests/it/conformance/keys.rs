@@ -22,19 +22,19 @@ fn keyed(name: &str) -> NewOrder {
 /// Whether the store still knows the request.
 async fn knows(subject: &Subject, name: &str) -> bool {
     let placements = subject
-        .orders
+        .orders()
         .create_orders(start(), after(3), vec![keyed(name)], Box::new(|_| {}))
         .await
         .unwrap();
     matches!(placements.as_slice(), [Placement::Replayed(_)])
 }
 
-pub(crate) async fn keys_are_forgotten_when_they_are_old_and_orders_stay(subject: Subject) {
+pub(super) async fn keys_are_forgotten_when_they_are_old_and_orders_stay(subject: Subject) {
     let count = async |seen, more| {
-        let counted = subject.keys.count_running_time(seconds(seen), seconds(more)).await;
+        let counted = subject.keys().count_running_time(seconds(seen), seconds(more)).await;
         counted.unwrap()
     };
-    let forget = async |until| subject.keys.forget_keys(seconds(until), 10).await.unwrap();
+    let forget = async |until| subject.keys().forget_keys(seconds(until), 10).await.unwrap();
     let old = place(&subject, keyed("old")).await;
     apply(&subject, old, Fact::HoldRefused).await;
     assert_eq!(count(0, 10).await, seconds(10));
@@ -45,12 +45,12 @@ pub(crate) async fn keys_are_forgotten_when_they_are_old_and_orders_stay(subject
     assert_eq!((forget(19).await, forget(19).await), (1, 0));
     assert!(knows(&subject, "young").await);
     assert!(!knows(&subject, "old").await, "it made another order");
-    assert!(subject.orders.order(user(2), old).await.unwrap().is_some());
+    assert!(subject.orders().order(user(2), old).await.unwrap().is_some());
     assert_eq!(forget(20).await, 1);
     assert!(!knows(&subject, "young").await);
 }
 
-pub(crate) async fn the_key_of_what_has_not_ended_is_not_forgotten(subject: Subject) {
+pub(super) async fn the_key_of_what_has_not_ended_is_not_forgotten(subject: Subject) {
     let id = place(&subject, keyed("k")).await;
     let deposit = NewDeposit {
         user_id: user(2),
@@ -60,18 +60,22 @@ pub(crate) async fn the_key_of_what_has_not_ended_is_not_forgotten(subject: Subj
         instruction: None,
     };
     let placed = subject
-        .deposits
+        .deposits()
         .create_deposits(start(), after(3), vec![deposit], Box::new(|_| {}))
         .await
         .unwrap();
     let [Placement::Created(deposit)] = placed.as_slice() else {
         panic!("{placed:?}")
     };
-    let forget = async || subject.keys.forget_keys(seconds(10), 10).await.unwrap();
-    subject.keys.count_running_time(seconds(0), seconds(10)).await.unwrap();
+    let forget = async || subject.keys().forget_keys(seconds(10), 10).await.unwrap();
+    subject
+        .keys()
+        .count_running_time(seconds(0), seconds(10))
+        .await
+        .unwrap();
     assert_eq!(forget().await, 0);
     subject
-        .deposits
+        .deposits()
         .book_deposits(after(1), vec![deposit.id])
         .await
         .unwrap();
@@ -80,26 +84,30 @@ pub(crate) async fn the_key_of_what_has_not_ended_is_not_forgotten(subject: Subj
     assert_eq!(forget().await, 1);
 }
 
-pub(crate) async fn many_keys_are_forgotten_in_steps(subject: Subject) {
+pub(super) async fn many_keys_are_forgotten_in_steps(subject: Subject) {
     for number in 0..5 {
         let id = place(&subject, keyed(&number.to_string())).await;
         apply(&subject, id, Fact::HoldRefused).await;
     }
-    subject.keys.count_running_time(seconds(0), seconds(10)).await.unwrap();
+    subject
+        .keys()
+        .count_running_time(seconds(0), seconds(10))
+        .await
+        .unwrap();
     for forgotten in [2, 2, 1, 0] {
-        assert_eq!(subject.keys.forget_keys(seconds(10), 2).await.unwrap(), forgotten);
+        assert_eq!(subject.keys().forget_keys(seconds(10), 2).await.unwrap(), forgotten);
     }
 }
 
-pub(crate) async fn time_in_which_several_processes_run_is_counted_once(subject: Subject) {
+pub(super) async fn time_in_which_several_processes_run_is_counted_once(subject: Subject) {
     let count = async |seen, more| {
-        let counted = subject.keys.count_running_time(seconds(seen), seconds(more)).await;
+        let counted = subject.keys().count_running_time(seconds(seen), seconds(more)).await;
         counted.unwrap()
     };
-    assert_eq!(subject.keys.running_time().await.unwrap(), seconds(0));
+    assert_eq!(subject.keys().running_time().await.unwrap(), seconds(0));
     assert_eq!(count(0, 10).await, seconds(10));
     assert_eq!(count(0, 12).await, seconds(10), "another has counted meanwhile");
     assert_eq!(count(10, 0).await, seconds(10));
     assert_eq!(count(10, 5).await, seconds(15));
-    assert_eq!(subject.keys.running_time().await.unwrap(), seconds(15));
+    assert_eq!(subject.keys().running_time().await.unwrap(), seconds(15));
 }

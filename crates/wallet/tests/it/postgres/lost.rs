@@ -1,0 +1,156 @@
+//! The connection breaks while a transaction is committed: nobody knows what became of it, nobody is told otherwise, and
+//! whoever asks again finds out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::join_all;
+use storage::StoreError;
+use storage::outbox::OutboxStore as _;
+use storage::postgres::PostgresOutbox;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wallet::domain::Fact;
+use wallet::ports::{Advanced, NewOrder, Placement};
+
+use super::{connect, given, replica};
+use crate::conformance::{after, key, listen, new_order, start};
+use crate::samples::*;
+
+fn keyed(number: usize) -> NewOrder {
+    NewOrder {
+        idempotency: key(&format!("k{number}"), 1),
+        ..new_order(2)
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_never_came_is_unknown_to_all_who_waited_for_it_and_nobody_waits_for_its_holds() {
+    let given = given().await;
+    let owner = given.owner().await;
+    let dies_at_commit = "
+        CREATE FUNCTION wallet.die() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON wallet.orders DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wallet.die()";
+    owner.batch_execute(dies_at_commit).await.unwrap();
+    let (heard, _) = listen();
+    let create = |number| {
+        let ear = Arc::clone(&heard);
+        let announce = Box::new(move |undecided| ear.lock().unwrap().push(undecided));
+        given
+            .one
+            .orders
+            .create_orders(start(), after(3), vec![keyed(number)], announce)
+    };
+    for answer in join_all((0..5).map(create)).await {
+        assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+    }
+    assert!(heard.lock().unwrap().is_empty());
+    owner.batch_execute("DROP TRIGGER dies ON wallet.orders").await.unwrap();
+    for answer in join_all((0..5).map(create)).await {
+        assert!(matches!(answer.unwrap().as_slice(), [Placement::Created(_)]));
+    }
+    assert_eq!(heard.lock().unwrap().len(), 5);
+}
+
+/// Stands between a store and its server, and cuts the connection when a commit has passed and before it is answered.
+async fn a_way_that_breaks_after_commit(server: &str, breaks: Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(carry(near, far, Arc::clone(&breaks)));
+        }
+    });
+    address
+}
+
+async fn carry(mut near: TcpStream, mut far: TcpStream, breaks: Arc<AtomicBool>) {
+    let (mut from_near, mut from_far) = ([0; 8_192], [0; 8_192]);
+    loop {
+        tokio::select! {
+            read = near.read(&mut from_near) => {
+                let Ok(count @ 1..) = read else { return };
+                let said = &from_near[..count];
+                far.write_all(said).await.unwrap();
+                let commits = said.windows(7).any(|word| word == b"COMMIT\0");
+                if commits && breaks.swap(false, Ordering::Relaxed) {
+                    // The server's answer says that it is done. Nobody hears it.
+                    let _ = far.read(&mut from_far).await;
+                    return;
+                }
+            }
+            read = far.read(&mut from_far) => {
+                let Ok(count @ 1..) = read else { return };
+                if near.write_all(&from_far[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_by_a_commit_whose_answer_is_lost_is_found_by_asking_again() {
+    let given = given().await;
+    let breaks = Arc::new(AtomicBool::new(false));
+    let url = given.home.url();
+    let (before, database) = url.split_once('@').unwrap();
+    let (server, database) = database.split_once('/').unwrap();
+    let way = a_way_that_breaks_after_commit(server, Arc::clone(&breaks)).await;
+    let far = replica(connect(&format!("{before}@{way}/{database}")).await);
+    let (outbox, _rows) = PostgresOutbox::new(connect(&url).await, 1);
+
+    let create = || {
+        far.orders
+            .create_orders(start(), after(3), vec![keyed(1)], Box::new(|_| {}))
+    };
+    breaks.store(true, Ordering::Relaxed);
+    let lost = create().await;
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    assert!(
+        far.rows.lock().unwrap().try_recv().is_err(),
+        "its hold waits in the table"
+    );
+    assert_eq!(outbox.backlog().await, Ok(1));
+    let again = create().await.unwrap();
+    let [Placement::Replayed(order)] = again.as_slice() else {
+        panic!("{again:?}")
+    };
+    assert_eq!(outbox.backlog().await, Ok(1));
+
+    let held = || {
+        far.orders
+            .advance(after(1), after(4), vec![(order.id, event(Fact::Held))])
+    };
+    breaks.store(true, Ordering::Relaxed);
+    let lost = held().await;
+    assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
+    assert_eq!(outbox.backlog().await, Ok(2));
+    let again = held().await.unwrap();
+    assert!(matches!(again.as_slice(), [Advanced::Ignored { .. }]), "{again:?}");
+    assert_eq!(outbox.backlog().await, Ok(2), "one hold and one trade");
+}
+
+#[tokio::test]
+async fn callers_who_wait_are_served_in_one_transaction() {
+    let given = given().await;
+    let create = |number| {
+        given
+            .one
+            .orders
+            .create_orders(start(), after(3), vec![keyed(number)], Box::new(|_| {}))
+    };
+    let placed = join_all((0..50).map(create)).await;
+    assert!(
+        placed
+            .into_iter()
+            .all(|placed| matches!(placed.unwrap().as_slice(), [Placement::Created(_)]))
+    );
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM wallet.orders";
+    let transactions = given.owner().await.query_one(transactions, &[]).await.unwrap();
+    assert!(transactions.get::<_, i64>(0) <= 2, "the first, and all others");
+}
