@@ -258,20 +258,6 @@ impl TestDatabase {
     /// When it cannot be made.
     #[must_use]
     pub fn create_on(server: &str) -> Self {
-        Self::create_from(server, "template0")
-    }
-
-    /// One on the same server with the same content. Those who are connected to this one have a few seconds to go. Roles that
-    /// are named after this one have their rights there as well.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        Self::create_from(&self.server, &self.name)
-    }
-
-    fn create_from(server: &str, template: &str) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = Self {
@@ -282,7 +268,7 @@ impl TestDatabase {
         // A killed process may have left one behind under the number of this one.
         let statements = [
             format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-            format!("CREATE DATABASE {name} TEMPLATE {template}"),
+            format!("CREATE DATABASE {name} TEMPLATE template0"),
         ];
         if let Err(why) = administer(server, &statements) {
             panic!("{statements:?}: {why}");
@@ -328,14 +314,9 @@ impl Drop for TestDatabase {
 
 /// Runs statements one by one on a server; answers with what it says against them.
 pub(crate) fn administer(server: &str, statements: &[String]) -> Result<(), String> {
-    administer_in(&format!("{server}/postgres"), statements)
-}
-
-/// The same in one of its databases.
-fn administer_in(database: &str, statements: &[String]) -> Result<(), String> {
     let psql = programs().map_or_else(|| PathBuf::from("psql"), |bin| bin.join("psql"));
     let mut command = Command::new(psql);
-    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database]);
+    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &format!("{server}/postgres")]);
     for statement in statements {
         command.args(["-c", statement]);
     }
@@ -470,20 +451,6 @@ mod tests {
             administer(&one.server, &[twice]).is_err_and(|why| why.contains("already exists"))
         };
         assert!(exists(one.name()) && exists(other.name()));
-    }
-
-    #[test]
-    fn a_copy_has_what_is_there_and_goes_its_own_way() {
-        let database = TestDatabase::create();
-        let run = |database: &TestDatabase, statement: &str| administer_in(&database.url(), &[statement.to_owned()]);
-        run(&database, "CREATE TABLE kept (n integer)").unwrap();
-        let copy = database.copy();
-        run(&copy, "INSERT INTO kept VALUES (1)").unwrap();
-        run(&copy, "SELECT 1 / count(*) FROM kept").unwrap();
-        assert!(
-            run(&database, "SELECT 1 / count(*) FROM kept").is_err(),
-            "it is not a copy"
-        );
     }
 
     #[test]
