@@ -42,18 +42,12 @@ impl RemoteChain {
         let again = Repeat::Always;
         Self {
             pen: wire::Pen::default(),
-            checks: Together::new(peer.clone(), "/chain/checks", again, |reason| SendCheck::Unknown {
+            checks: Together::new(peer.clone(), "/checks", again, |reason| SendCheck::Unknown { reason }),
+            nonces: Together::new(peer.clone(), "/nonces", again, |reason| NonceAnswer::Unknown { reason }),
+            broadcasts: Together::new(peer.clone(), "/broadcasts", again, |reason| BroadcastAnswer::Unknown {
                 reason,
             }),
-            nonces: Together::new(peer.clone(), "/chain/nonces", again, |reason| NonceAnswer::Unknown {
-                reason,
-            }),
-            broadcasts: Together::new(peer.clone(), "/chain/broadcasts", again, |reason| {
-                BroadcastAnswer::Unknown { reason }
-            }),
-            queries: Together::new(peer.clone(), "/chain/queries", again, |reason| FindAnswer::Unknown {
-                reason,
-            }),
+            queries: Together::new(peer.clone(), "/queries", again, |reason| FindAnswer::Unknown { reason }),
         }
     }
 

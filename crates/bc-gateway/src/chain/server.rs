@@ -40,7 +40,7 @@ pub(super) struct NonceQuery {
 type Body<T> = JsonBody<Vec<T>, BATCH_BODY_LIMIT>;
 type Answers<T> = Result<Json<Vec<T>>, Problem>;
 
-/// `POST /chain/checks`, `/chain/nonces`, `/chain/broadcasts` and `/chain/queries`.
+/// `POST /checks`, `/nonces`, `/broadcasts` and `/queries`.
 pub fn routes(chain: Arc<dyn Chain>, tokens: &Arc<InternalTokens>) -> Routes {
     Routes::new()
         .with(routes!(can_send))
@@ -54,7 +54,7 @@ pub fn routes(chain: Arc<dyn Chain>, tokens: &Arc<InternalTokens>) -> Routes {
 /// Ask whether transfers could be sent, 1 to 100.
 ///
 /// Changes nothing.
-#[utoipa::path(post, path = "/chain/checks", operation_id = "check_transfers", tag = "chain",
+#[utoipa::path(post, path = "/checks", operation_id = "can_send",
     request_body = Vec<TransferDraft>,
     responses((status = 200, description = "An answer each, in their order.", body = Vec<SendCheck>)))]
 async fn can_send(State(chain): State<Arc<dyn Chain>>, body: Body<TransferDraft>) -> Answers<SendCheck> {
@@ -67,7 +67,7 @@ async fn can_send(State(chain): State<Arc<dyn Chain>>, body: Body<TransferDraft>
 /// Ask for nonces, 1 to 100.
 ///
 /// Changes nothing.
-#[utoipa::path(post, path = "/chain/nonces", operation_id = "read_nonces", tag = "chain", request_body = Vec<NonceQuery>,
+#[utoipa::path(post, path = "/nonces", operation_id = "read_nonces", request_body = Vec<NonceQuery>,
     responses((status = 200, description = "An answer each, in their order.", body = Vec<NonceAnswer>)))]
 async fn nonces(State(chain): State<Arc<dyn Chain>>, body: Body<NonceQuery>) -> Answers<NonceAnswer> {
     check(body.value.len())?;
@@ -84,7 +84,7 @@ async fn nonces(State(chain): State<Arc<dyn Chain>>, body: Body<NonceQuery>) -> 
 /// Send signed transfers, 1 to 100.
 ///
 /// The same bytes again are harmless. Only `bytes` counts.
-#[utoipa::path(post, path = "/chain/broadcasts", operation_id = "broadcast_transfers", tag = "chain",
+#[utoipa::path(post, path = "/broadcasts", operation_id = "broadcast",
     request_body = Vec<SignedTransfer>,
     responses((status = 200, description = "An answer each, in their order.", body = Vec<BroadcastAnswer>)))]
 async fn broadcast(State(chain): State<Arc<dyn Chain>>, body: Body<SignedTransfer>) -> Answers<BroadcastAnswer> {
@@ -97,7 +97,7 @@ async fn broadcast(State(chain): State<Arc<dyn Chain>>, body: Body<SignedTransfe
 /// Ask what became of transfers, 1 to 100, by their hashes.
 ///
 /// Changes nothing.
-#[utoipa::path(post, path = "/chain/queries", operation_id = "find_transfers", tag = "chain",
+#[utoipa::path(post, path = "/queries", operation_id = "find",
     request_body(content = Vec<String>, example = json!(["a1b2"])),
     responses((status = 200, description = "An answer each, in their order.", body = Vec<FindAnswer>)))]
 async fn find(State(chain): State<Arc<dyn Chain>>, body: Body<String>) -> Answers<FindAnswer> {

@@ -29,8 +29,8 @@ impl RemoteVenue {
         let unknown = |reason| Answer::Unknown { reason };
         Self {
             name,
-            orders: Together::new(peer.clone(), "/venue/orders", Repeat::IfNothingWasDone, unknown),
-            queries: Together::new(peer, "/venue/queries", Repeat::Always, unknown),
+            orders: Together::new(peer.clone(), "/orders", Repeat::IfNothingWasDone, unknown),
+            queries: Together::new(peer, "/queries", Repeat::Always, unknown),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::ports::{Answer, ClientOrderId, Venue, VenueOrder};
 /// Who may trade: the service that keeps the orders' names, and people who look for themselves.
 const CALLERS: &[Allowed] = &[Allowed::Service(ServiceName::Exchanger), Allowed::Operator];
 
-/// `POST /venue/orders` and `POST /venue/queries`.
+/// `POST /orders` and `POST /queries`.
 pub fn routes(venue: Arc<dyn Venue>, tokens: &Arc<InternalTokens>) -> Routes {
     Routes::new()
         .with(routes!(place))
@@ -34,7 +34,7 @@ pub fn routes(venue: Arc<dyn Venue>, tokens: &Arc<InternalTokens>) -> Routes {
 ///
 /// Each is executed at once or cancelled, and once for its name. One of which the answer says `unknown`, or of which no answer
 /// comes, may have been executed.
-#[utoipa::path(post, path = "/venue/orders", operation_id = "place_orders", tag = "venue", request_body = Vec<VenueOrder>,
+#[utoipa::path(post, path = "/orders", operation_id = "place", request_body = Vec<VenueOrder>,
     responses((status = 200, description = "An answer each, in their order.", body = Vec<Answer>)))]
 async fn place(
     State(venue): State<Arc<dyn Venue>>,
@@ -47,7 +47,7 @@ async fn place(
 /// Ask what became of orders, 1 to 100, by the names they were placed under.
 ///
 /// Changes nothing. `not_found` says at which time of the venue's there was none *yet*.
-#[utoipa::path(post, path = "/venue/queries", operation_id = "find_orders", tag = "venue",
+#[utoipa::path(post, path = "/queries", operation_id = "find",
     request_body(content = Vec<String>, example = json!(["cambist-5eed0001-1-exchange-1"])),
     responses((status = 200, description = "An answer each, in their order.", body = Vec<Answer>)))]
 async fn find(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use contracts::ServiceName;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::SecurityRequirement;
@@ -55,16 +54,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self(self.0.merge(others.0))
     }
 
-    /// Those of a service as well, under its name: `/balance/wallet/{user_id}`. Their operations are tagged with it,
-    /// and their ids begin with it.
+    /// Those of a service, or of another part of a process, as well, under its name: `/balance/wallet/{user_id}`. Their
+    /// operations are tagged with it, and their ids begin with it.
     #[must_use]
-    pub fn nest(self, service: ServiceName, others: Self) -> Self {
+    pub fn nest(self, name: impl Into<&'static str>, others: Self) -> Self {
+        let name = name.into();
         let others = others.documented(|operation| {
-            operation.tags = Some(vec![service.as_str().to_owned()]);
+            operation.tags = Some(vec![name.to_owned()]);
             // Services have verbs in common; an id is unique in its document.
-            operation.operation_id = operation.operation_id.take().map(|id| format!("{service}_{id}"));
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{name}_{id}"));
         });
-        Self(self.0.nest(&format!("/{service}"), others.0))
+        Self(self.0.nest(&format!("/{name}"), others.0))
     }
 
     /// The same, with what they need.

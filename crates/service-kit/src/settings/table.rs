@@ -119,11 +119,11 @@ settings! {
         notification_url: Option<ServiceUrl> = "";
         /// Internal address of `wallet`, when it runs apart: for `cambist ops`; no service calls it.
         wallet_url: Option<ServiceUrl> = "";
-        /// Where the venue is: the address of a `cambist simulate`, which knows this process's token as `exchanger`'s or an
-        /// operator's. Empty: simulated inside this process.
+        /// Where the venue is: `http://host:8001/venue` of a `cambist simulate`, which knows this process's token as
+        /// `exchanger`'s or an operator's. Empty: simulated inside this process.
         venue_url: Option<ServiceUrl> = "";
-        /// Where the chain is: the address of a `cambist simulate`, which knows this process's token as `bc_gateway`'s or an
-        /// operator's. Empty: simulated inside this process.
+        /// Where the chain is: `http://host:8001/chain` of a `cambist simulate`, which knows this process's token as
+        /// `bc_gateway`'s or an operator's. Empty: simulated inside this process.
         chain_url: Option<ServiceUrl> = "";
     }
     "Mail" {

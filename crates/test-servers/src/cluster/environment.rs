@@ -57,10 +57,10 @@ impl Cluster {
                         tell("deposits", "self".to_owned());
                     }
                     Service::Exchanger => {
-                        tell("venue_url", self.peer(node, Node::SIMULATE));
+                        tell("venue_url", format!("{}/venue", self.peer(node, Node::SIMULATE)));
                     }
                     Service::BcGateway => {
-                        tell("chain_url", self.peer(node, Node::SIMULATE));
+                        tell("chain_url", format!("{}/chain", self.peer(node, Node::SIMULATE)));
                         tell("chain_seed", CHAIN_SEED.to_owned());
                     }
                     Service::Auth | Service::Balance | Service::Notification => {}
