@@ -35,7 +35,7 @@ use self::ports::Ports;
 use crate::nats::Nats;
 use crate::postgres::Postgres;
 
-/// Whom everything that processes write goes to: the process and a line.
+/// Who hears what processes log: the process and a line.
 pub type Hear = Arc<dyn Fn(Node, &str) + Send + Sync>;
 
 /// Where the tables are.
@@ -104,7 +104,7 @@ impl Setup {
         self
     }
 
-    /// With all that the processes write told to `hear`; otherwise it goes to a file each.
+    /// With all that the processes log told to `hear`; otherwise it goes to a file each.
     #[must_use]
     pub fn heard_by(mut self, hear: Hear) -> Self {
         self.hear = Some(hear);
@@ -354,7 +354,7 @@ impl Cluster {
         self.data(writer).join("mail")
     }
 
-    /// What a process has written so far, over all its lives.
+    /// What a process has logged so far, over all its lives.
     #[must_use]
     pub fn log(&self, node: Node) -> String {
         let bytes = fs::read(self.log_file(node)).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -29,11 +30,11 @@ const LISTENS: &str = "  internal ";
 pub(super) struct Child {
     node: Node,
     process: std::process::Child,
-    listens: Receiver<()>,
+    listens: Mutex<Receiver<()>>,
 }
 
 impl Child {
-    /// Starts what `command` says. What it writes goes to `hear`, or behind what is in the file `log`.
+    /// Starts what `command` says. What it logs goes to `hear`, or behind what is in the file `log`.
     pub(super) fn start(
         node: Node,
         command: &Command,
@@ -64,17 +65,21 @@ impl Child {
         writeln!(word, "go").map_err(told)?;
         let (tell, listens) = sync_channel(1);
         let (output, errors) = (process.stdout.take().expect("piped"), process.stderr.take());
-        let also = hear.clone();
-        thread::spawn(move || forward(output, |line| announce(node, line, &tell, also.as_ref())));
+        thread::spawn(move || forward(output, |line| announce(line, &tell)));
         if let (Some(errors), Some(hear)) = (errors, hear) {
             thread::spawn(move || forward(errors, |line| hear(node, line)));
         }
-        Ok(Self { node, process, listens })
+        Ok(Self {
+            node,
+            process,
+            listens: listens.into(),
+        })
     }
 
     /// Waits until it has said where it listens.
     pub(super) fn until_it_listens(&mut self) -> Result<(), String> {
-        match self.listens.recv_timeout(PATIENCE) {
+        let listens = self.listens.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match listens.recv_timeout(PATIENCE) {
             Ok(()) => Ok(()),
             Err(RecvTimeoutError::Timeout) => Err(format!("it does not listen after {PATIENCE:?}")),
             Err(RecvTimeoutError::Disconnected) => Err("it ended at its start".to_owned()),
@@ -136,11 +141,8 @@ impl Child {
     }
 }
 
-/// Tells when it listens, and passes the line on.
-fn announce(node: Node, line: &str, tell: &SyncSender<()>, hear: Option<&Hear>) {
-    if let Some(hear) = hear {
-        hear(node, line);
-    }
+/// Tells when it listens. The rest is for whoever starts it alone.
+fn announce(line: &str, tell: &SyncSender<()>) {
     if line.starts_with(LISTENS) {
         // Nobody waits any more, perhaps.
         let _ = tell.try_send(());

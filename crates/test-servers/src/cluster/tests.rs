@@ -27,7 +27,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
 host, port = os.environ["CAMBIST_INTERNAL_LISTEN"].split(":")
 server = http.server.HTTPServer((host, int(port)), Ready)
 signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
-print("data in", os.environ["CAMBIST_DATA_DIR"], flush=True)
+print("data in", os.environ["CAMBIST_DATA_DIR"], file=sys.stderr, flush=True)
 print("  internal    http://" + os.environ["CAMBIST_INTERNAL_LISTEN"], flush=True)
 server.serve_forever()
 "#;
