@@ -41,6 +41,7 @@ pub fn command() -> Command {
                  picks up where it was.",
             ),
         )
+        .subcommand(simulate())
         .subcommand(demo())
         .subcommand(
             Command::new("migrate").about("Create or upgrade the schema, and fund the hot wallet of a new one").long_about(
@@ -65,6 +66,18 @@ pub fn command() -> Command {
             Command::new("config").about("Show the settings in force and where each comes from, secrets masked").arg(json()),
         );
     with_flags(command)
+}
+
+fn simulate() -> Command {
+    Command::new("simulate")
+        .about("Run the simulated venue and chain as a process of their own, for services that run apart")
+        .long_about(
+            "Runs what `up` has inside, for processes that share it: the simulated venue and the simulated chain, with books \
+             of their own under ./data, on --internal-listen. Whoever uses them names http://that-address/venue and /chain in \
+             CAMBIST_VENUE_URL and CAMBIST_CHAIN_URL. CAMBIST_INTERNAL_TOKENS says who may come in (exchanger, bc_gateway, operators); \
+             CAMBIST_CHAIN_SEED is the one that bc_gateway has. One process at a time; whatever ends it, it remembers what \
+             it has said.",
+        )
 }
 
 fn bench() -> Command {

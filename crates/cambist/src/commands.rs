@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod migrate;
 pub mod ops;
+mod simulate;
 mod up;
 
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     allow_many_files();
     match name {
         "up" => asynchronous(&loaded, up::run(&loaded)),
+        "simulate" => asynchronous(&loaded, simulate::run(&loaded)),
         "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
         "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
         "ops" => ops::run(&loaded.settings, arguments),

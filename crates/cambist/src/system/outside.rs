@@ -1,21 +1,28 @@
-//! The world outside: a venue and a chain that are simulated, with books of their own, and mail by SMTP or as files.
+//! The world outside: a venue and a chain that are simulated, with books of their own, in this process or in another
+//! (`venue_url`, `chain_url`), and mail by SMTP or as files.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use bc_gateway::Custody;
+use bc_gateway::chain::remote::RemoteChain;
 use bc_gateway::chain::simulated::{RandomManners as ChainManners, Rates as ChainRates, SimulatedChain};
 use bc_gateway::ports::Chain;
 use contracts::{Amount, Asset, AssetKind, Clock, Entropy, Price, UserId};
 use exchanger::ports::{Venue, VenueName};
+use exchanger::venue::remote::RemoteVenue;
 use exchanger::venue::simulated::{Course, Market, RandomManners as VenueManners, Rates as VenueRates, SimulatedVenue};
 use notification::mailer::{EmlMailer, Sender, SmtpMailer, SmtpServer};
 use notification::ports::Mailer;
-use service_kit::settings::{MailSecurity, Settings};
+use service_kit::settings::{MailSecurity, ServiceUrl, Settings};
 use storage::sqlite::Database;
+use transport::http::{Options, Peer};
+
+use crate::simulators::{CHAIN, VENUE};
 
 /// A file of certificates may have as much; all public authorities together take a quarter.
 const MAX_AUTHORITIES_BYTES: u64 = 1024 * 1024;
@@ -62,9 +69,12 @@ impl Outside {
 pub fn venue(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-    _: &Arc<dyn Entropy>,
+    entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<(Arc<dyn Venue>, Option<Database>)> {
-    ensure!(settings.venue_url.is_none(), "venue_url is for services that run apart");
+    if let Some(url) = &settings.venue_url {
+        let peer = way_to(VENUE, url, settings.venue_timeout, settings, entropy)?;
+        return Ok((Arc::new(RemoteVenue::new(venue_name(settings)?, peer)), None));
+    }
     let venue = simulated_venue(settings, clock)?;
     let books = venue.database().clone();
     Ok((Arc::new(venue), Some(books)))
@@ -78,15 +88,48 @@ pub fn chain(
     settings: &Settings,
     custody: &Custody,
     clock: &Arc<dyn Clock>,
-    _: &Arc<dyn Entropy>,
+    entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<(Arc<dyn Chain>, Option<Database>)> {
-    ensure!(settings.chain_url.is_none(), "chain_url is for services that run apart");
+    if let Some(url) = &settings.chain_url {
+        let peer = way_to(CHAIN, url, settings.chain_timeout, settings, entropy)?;
+        return Ok((Arc::new(RemoteChain::new(&peer)), None));
+    }
     let chain = simulated_chain(settings, custody, clock)?;
     let books = chain.database().clone();
     Ok((Arc::new(chain), Some(books)))
 }
 
-fn simulated_venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedVenue> {
+/// The way to the simulator of this name in another process. `patience` is how long one of its answers is waited for.
+fn way_to(
+    name: &'static str,
+    url: &ServiceUrl,
+    patience: Duration,
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<Peer> {
+    let token = settings.internal_token.as_ref().with_context(|| {
+        format!(
+            "{name}_url leads to another process, which asks who calls: write the token of this one in internal_token"
+        )
+    })?;
+    let usual = Options::default();
+    let options = Options {
+        connect_timeout: usual.connect_timeout.min(patience),
+        attempt_timeout: patience,
+        // Whoever asks stops waiting before that; what it is for is bounded all the same.
+        call_timeout: patience.saturating_mul(2),
+        ..usual
+    };
+    Peer::try_new(name, url.as_str(), token.expose(), options, Arc::clone(entropy))
+        .with_context(|| format!("{name}_url"))
+}
+
+fn venue_name(settings: &Settings) -> anyhow::Result<VenueName> {
+    VenueName::try_new(&settings.venue_name).context("venue_name")
+}
+
+/// The venue that is simulated in this process.
+pub(crate) fn simulated_venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedVenue> {
     let market = Market {
         price: Price::parse(settings.venue_price.text()).context("venue_price")?,
         spread: settings.venue_spread_bp,
@@ -110,18 +153,22 @@ fn simulated_venue(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Resul
     };
     let manners = VenueManners::try_new(settings.venue_seed, rates, settings.venue_latency, course)
         .context("the venue's rates")?;
-    let name = VenueName::try_new(&settings.venue_name).context("venue_name")?;
     let path = settings.data_dir.join("venue.db");
     Ok(SimulatedVenue::try_open(
         &path,
-        name,
+        venue_name(settings)?,
         market,
         Arc::new(manners),
         Arc::clone(clock),
     )?)
 }
 
-fn simulated_chain(settings: &Settings, custody: &Custody, clock: &Arc<dyn Clock>) -> anyhow::Result<SimulatedChain> {
+/// The chain that is simulated in this process.
+pub(crate) fn simulated_chain(
+    settings: &Settings,
+    custody: &Custody,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<SimulatedChain> {
     let rates = ChainRates {
         refuse_before_signing: settings.chain_refuse_bp,
         lost_broadcast: settings.chain_lost_broadcast_bp,

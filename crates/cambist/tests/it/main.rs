@@ -26,5 +26,6 @@ mod rehearsal;
 mod restart;
 #[path = "../../../notification/tests/it/server.rs"]
 mod server;
+mod simulate;
 mod states;
 mod tour;
