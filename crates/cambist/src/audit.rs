@@ -19,7 +19,9 @@ mod tie_out;
 mod transit;
 
 use std::path::Path;
+use std::time::Duration;
 
+use contracts::SystemEntropy;
 use futures::FutureExt as _;
 use thiserror::Error;
 
@@ -27,7 +29,7 @@ pub use self::attention::Attention;
 pub(crate) use self::attention::{WITH_COMMANDS, WITH_LETTERS};
 pub use self::report::{Finding, MAX_FINDINGS, OrderCounts, Report};
 pub use self::snapshot::ReadError;
-use self::snapshot::{Snapshot, SqliteSnapshot};
+use self::snapshot::{PostgresSnapshot, Snapshot, SqliteSnapshot};
 use self::tie_out::TieOut;
 
 /// How many orders or deposits are looked at together.
@@ -47,6 +49,9 @@ pub enum AuditError {
     /// It lacks tables, or has unknown ones.
     #[error(transparent)]
     Schema(#[from] storage::migrations::SchemaError),
+    /// Its server is not there, or does not let us read it.
+    #[error(transparent)]
+    Server(#[from] storage::postgres::ConnectError),
 }
 
 /// Audits the embedded database at `path`. `on_progress` hears how many orders have been looked at, page by page.
@@ -63,6 +68,27 @@ pub fn audit(path: &Path, mut on_progress: impl FnMut(u64) + Send) -> Result<Rep
     storage::sqlite::check(snapshot.connection(), &crate::system::migrations())?;
     let report = check(&mut snapshot, &mut on_progress).now_or_never();
     report.expect("what reads a file waits for nobody").map_err(failed)
+}
+
+/// Audits the database on the server at `url`, for which a login is enough that may take the role of auditors and do nothing
+/// else. Waits for a server that is not there yet, for `patience`. `on_progress` as for [`audit()`].
+///
+/// # Errors
+/// [`AuditError`]. Books that are wrong are no error but findings.
+pub async fn audit_server(
+    url: &str,
+    patience: Duration,
+    mut on_progress: impl FnMut(u64) + Send,
+) -> Result<Report, AuditError> {
+    let mut tx = storage::postgres::auditor(url, patience, &SystemEntropy).await?;
+    storage::postgres::check_snapshot(&mut tx, &crate::system::postgres_migrations()).await?;
+    let mut snapshot = PostgresSnapshot(tx);
+    let report = check(&mut snapshot, &mut on_progress).await;
+    snapshot.0.roll_back().await;
+    report.map_err(|error| AuditError::Database {
+        database: "on the server".to_owned(),
+        error,
+    })
 }
 
 async fn check(snapshot: &mut dyn Snapshot, on_progress: &mut (dyn FnMut(u64) + Send)) -> Result<Report, ReadError> {

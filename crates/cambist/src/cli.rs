@@ -2,10 +2,16 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Command};
+use contracts::ServiceName;
 use service_kit::settings::with_flags;
+
+use crate::system::Role;
 
 /// The name of the flag that asks for machine-readable output.
 pub const JSON: &str = "json";
+
+/// The name of the argument that says which service.
+pub const SERVICE: &str = "service";
 
 /// The name of the flag that leaves out the pauses.
 pub const FAST: &str = "fast";
@@ -37,16 +43,19 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("up").about("Run everything in one process, on the embedded database").long_about(
                 "Runs all six services and their workers in one process, on the embedded database under ./data, which \
-                 is created and upgraded where needed. Ctrl-C or SIGTERM stops it cleanly; after any other end it \
-                 picks up where it was.",
+                 is created and upgraded where needed, or on a PostgreSQL server (CAMBIST_DATABASE_URL). Ctrl-C or SIGTERM \
+                 stops it cleanly; after any other end it picks up where it was.",
             ),
         )
+        .subcommand(serve())
+        .subcommand(work())
         .subcommand(simulate())
         .subcommand(demo())
         .subcommand(
             Command::new("migrate").about("Create or upgrade the schema, and fund the hot wallet of a new one").long_about(
                 "Applies the schema changes that are missing, creates the hot wallet (user 1) and funds it from the \
-                 treasury. Running it again changes nothing.",
+                 treasury. On PostgreSQL it makes a schema and a role for each service. Running it again changes nothing, \
+                 and two at once are safe.",
             ),
         )
         .subcommand(
@@ -66,6 +75,38 @@ pub fn command() -> Command {
             Command::new("config").about("Show the settings in force and where each comes from, secrets masked").arg(json()),
         );
     with_flags(command)
+}
+
+fn serve() -> Command {
+    Command::new("serve")
+        .about("Run one service's API as a process of its own, on PostgreSQL and NATS")
+        .long_about(
+            "Runs the API of one service: the public routes on --listen where it has any (auth, wallet), the internal ones \
+             and the probes on --internal-listen. Its tables are on a PostgreSQL server (CAMBIST_DATABASE_URL) that \
+             `cambist migrate` has prepared, its queues on NATS (CAMBIST_NATS_URL). As many as wanted may run at once. \
+             SIGTERM stops it when what is in flight is answered.",
+        )
+        .arg(one_of(&ServiceName::ALL))
+}
+
+fn work() -> Command {
+    Command::new("work")
+        .about("Run one service's worker as a process of its own, on PostgreSQL and NATS")
+        .long_about(
+            "Runs the worker of one service on its queue: wallet moves orders on, exchanger trades, bc_gateway transfers, \
+             notification tells users. Probes and metrics are on --internal-listen. As many as wanted may run at once, and \
+             any of them may die at any time. SIGTERM stops it when what is in hand is done or handed back.",
+        )
+        .arg(one_of(&Role::WITH_WORKER))
+}
+
+fn one_of(services: &'static [ServiceName]) -> Arg {
+    let names = services.iter().map(|service| service.as_str()).collect::<Vec<_>>();
+    Arg::new(SERVICE)
+        .value_name("SERVICE")
+        .required(true)
+        .value_parser(names)
+        .help("Which service")
 }
 
 fn simulate() -> Command {

@@ -5,6 +5,7 @@
     reason = "what a command has to say belongs on standard output"
 )]
 
+mod apart;
 mod audit;
 mod bench;
 mod config;
@@ -48,6 +49,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     allow_many_files();
     match name {
         "up" => asynchronous(&loaded, up::run(&loaded)),
+        "serve" => asynchronous(&loaded, apart::serve(&loaded, arguments)),
+        "work" => asynchronous(&loaded, apart::work(&loaded, arguments)),
         "simulate" => asynchronous(&loaded, simulate::run(&loaded)),
         "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
         "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
@@ -59,7 +62,8 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 }
 
 fn asynchronous(loaded: &Loaded, command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    telemetry::init(&loaded.settings.log, loaded.settings.log_format)?;
+    // Before the runtime, so that it is dropped after it: the last spans are sent then.
+    let _telemetry = telemetry::init(&loaded.settings, "cambist")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
@@ -81,6 +85,11 @@ fn allow_many_files() {
     {
         tracing::debug!(%error, "the number of open files stays as it is");
     }
+}
+
+/// Whoever lets users book their own deposits should know.
+fn warn_of_own_deposits() {
+    tracing::warn!("users may book their own deposits (deposits = self): for trying things out, not for real money");
 }
 
 /// The file of the embedded database.

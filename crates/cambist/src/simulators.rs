@@ -105,7 +105,7 @@ impl Simulators {
         ];
         for (name, database) in books.clone() {
             let stop = shutdown.token();
-            shutdown.spawn(&format!("the {name}'s books"), async move {
+            shutdown.spawn(format!("the {name}'s books"), async move {
                 tokio::select! {
                     error = database.failure() => Err(error),
                     () = stop.cancelled() => Ok(()),

@@ -1,18 +1,29 @@
-//! The six services in one process, on the embedded database.
+//! The services, wired: all six in one process, or one with its API or its worker.
 //!
-//! One room decides which adapter stands behind which port; `up` and the tests differ in what they hand in (the
-//! outside world, the clock, the randomness) and in nothing else.
+//! One room decides which adapter stands behind which port; the commands and the tests differ in what they hand in (the
+//! databases, the outside world, the clock, the randomness) and in nothing else:
+//!
+//! - [`databases`], `stores`: the tables, on SQLite or PostgreSQL; [`queues`]: local or NATS; `peers`: other processes
+//! - `wiring`: what each service gets; `part`: a service in this process; [`apart`]: which of them, and with what
+//! - [`outside`]: venue, chain and mail; `translate`: settings to knobs
+//! - `listeners`, `documents`, `readiness`, `metrics`: what others see of the process
 
+pub mod apart;
+pub mod databases;
 mod documents;
 mod listeners;
 mod metrics;
 pub mod outside;
+mod part;
+mod peers;
+pub mod queues;
 mod readiness;
+mod stores;
 mod translate;
 mod wiring;
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bc_gateway::Custody;
@@ -22,57 +33,16 @@ use service_kit::metrics::HttpMetrics;
 use service_kit::openapi::Routes;
 use service_kit::settings::Settings;
 use service_kit::shutdown::Shutdown;
-use storage::commands::CommandStore;
-use storage::migrations::{Migrations, SchemaError};
-use storage::sqlite::{Database, OpenError, Options, OutboxRows};
-use transport::local::LocalTransport;
+use storage::sqlite;
+use transport::http::PeerMetrics;
 
+pub use self::apart::Role;
+pub use self::databases::{Address, Databases, migrate, migrations, postgres_migrations};
 pub use self::listeners::Listening;
 pub use self::outside::Outside;
-use self::wiring::Wiring;
-
-/// Every service's schema.
-#[must_use]
-pub fn migrations() -> Vec<Migrations> {
-    vec![
-        auth::migrations(),
-        balance::migrations(),
-        exchanger::migrations(),
-        bc_gateway::migrations(),
-        notification::migrations(),
-        wallet::migrations(),
-    ]
-}
-
-/// Why the database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// It cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Its schema cannot be upgraded.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-}
-
-/// Opens the database at `path` with every service's schema, upgrading what is older. Tells which migrations it
-/// applied.
-///
-/// # Errors
-/// [`DatabaseError`].
-pub fn open_database(path: &Path, clock: &dyn Clock) -> Result<(Database, Vec<String>), DatabaseError> {
-    let mut applied = Vec::new();
-    let now = clock.now();
-    let database = Database::open(path, Options::default(), |connection| -> Result<(), DatabaseError> {
-        let done = storage::sqlite::migrate(connection, &migrations(), now)?;
-        applied = done
-            .iter()
-            .map(|m| format!("{} {} ({})", m.service, m.number, m.name))
-            .collect();
-        Ok(())
-    })?;
-    Ok((database, applied))
-}
+use self::part::Part;
+pub use self::queues::Queues;
+use self::wiring::{Neighbours, Wiring};
 
 /// Creates user 1, the hot wallet, and funds it from the treasury: the last step of a migration. Idempotent: a funded
 /// wallet stays as it is.
@@ -80,17 +50,15 @@ pub fn open_database(path: &Path, clock: &dyn Clock) -> Result<(Database, Vec<St
 /// # Errors
 /// Stores that do not answer, or amounts that make no sense.
 pub async fn establish_hot_wallet(
-    database: &Database,
+    databases: &Databases,
     settings: &Settings,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<balance::domain::Funding> {
-    let users = auth::store::sqlite::SqliteAuth::new(database.clone());
-    auth::create_hot_wallet_user(&users, clock.as_ref())
+    auth::create_hot_wallet_user(&*databases.auth().users, clock.as_ref())
         .await
         .context("user 1 cannot be created")?;
-    let ledger = balance::store::sqlite::SqliteLedger::new(database.clone());
     let capital = translate::capital(settings)?;
-    balance::use_cases::fund(&ledger, clock.as_ref(), capital)
+    balance::use_cases::fund(&*databases.ledger(), clock.as_ref(), capital)
         .await
         .context("the hot wallet cannot be funded")
 }
@@ -118,8 +86,8 @@ pub fn one_process(settings: &Settings) -> anyhow::Result<()> {
 pub struct Parts {
     /// The settings.
     pub settings: Settings,
-    /// The embedded database, with the schema and the hot wallet in it.
-    pub database: Database,
+    /// The tables of all services, with the schemas and the hot wallet in them.
+    pub databases: Databases,
     /// Venue, chain and mail.
     pub outside: Outside,
     /// The keys that hold coins.
@@ -132,51 +100,30 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// The six services, wired. Nothing runs before [`System::start`].
+/// The services of this process, wired. Nothing runs before [`System::start`].
 pub struct System {
+    role: Role,
     settings: Settings,
-    database: Database,
-    auth: auth::Service,
-    balance: balance::Service,
-    exchanger: exchanger::Service,
-    bc_gateway: bc_gateway::Service,
-    notification: notification::Service,
-    wallet: wallet::Service,
-    commands: [Arc<dyn CommandStore>; 3],
-    committed: Committed,
-    letters: Letters,
+    databases: Databases,
+    queues: Queues,
+    services: Vec<Box<dyn Part>>,
+    /// What is counted of the ways to services elsewhere.
+    peers: Vec<(ServiceName, Arc<PeerMetrics>)>,
+    /// Every embedded database of this process, the simulators' included.
+    files: Vec<sqlite::Database>,
     clock: Arc<dyn Clock>,
     http: HttpMetrics,
-    queues: Arc<LocalTransport>,
-    /// Every database of this process.
-    books: Vec<Database>,
-}
-
-/// The outboxes' rows on their way to the dispatchers.
-struct Committed {
-    exchanger: OutboxRows,
-    bc_gateway: OutboxRows,
-    notification: OutboxRows,
-    wallet: OutboxRows,
-}
-
-/// The routes of the services' dead letters.
-struct Letters {
-    exchanger: Routes,
-    bc_gateway: Routes,
-    notification: Routes,
-    wallet: Routes,
 }
 
 impl System {
-    /// Wires the services.
+    /// Wires all six services in one process: calls between them are function calls, queues are channels.
     ///
     /// # Errors
     /// Settings that a service cannot work with.
     pub fn assemble(parts: Parts) -> anyhow::Result<Self> {
         let Parts {
             settings,
-            database,
+            databases,
             outside,
             custody,
             internal_tokens,
@@ -184,12 +131,12 @@ impl System {
             entropy,
         } = parts;
         one_process(&settings)?;
-        let queues = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
+        let queues = Queues::local(&settings);
         let wiring = Wiring {
             tokens: Arc::new(internal_tokens),
-            transport: queues.clone(),
+            transport: queues.transport(),
             settings,
-            database,
+            databases,
             clock,
             entropy,
         };
@@ -197,48 +144,52 @@ impl System {
             venue,
             chain,
             mailer,
-            mut books,
+            books,
         } = outside;
-        books.push(wiring.database.clone());
         let auth = wiring.auth();
         let balance = wiring.balance();
         let exchanger = wiring.exchanger(balance.client(), venue);
         let bc_gateway = wiring.bc_gateway(balance.client(), chain, custody);
         let notification = wiring.notification(mailer)?;
-        let (wallet, wallet_rows, wallet_letters) = wiring.wallet(wiring::Neighbours {
+        let wallet = wiring.wallet(Neighbours {
             auth: auth.client(),
             balance: balance.client(),
-            exchanger: exchanger.service.client(),
-            bc_gateway: bc_gateway.service.client(),
-            notification: notification.service.client(),
+            exchanger: exchanger.sending.service.client(),
+            bc_gateway: bc_gateway.sending.service.client(),
+            notification: notification.sending.service.client(),
         });
-        Ok(Self {
-            commands: [exchanger.commands, bc_gateway.commands, notification.commands],
-            committed: Committed {
-                exchanger: exchanger.rows,
-                bc_gateway: bc_gateway.rows,
-                notification: notification.rows,
-                wallet: wallet_rows,
-            },
-            letters: Letters {
-                exchanger: exchanger.letters,
-                bc_gateway: bc_gateway.letters,
-                notification: notification.letters,
-                wallet: wallet_letters,
-            },
-            auth,
-            balance,
-            exchanger: exchanger.service,
-            bc_gateway: bc_gateway.service,
-            notification: notification.service,
-            wallet,
+        let services: Vec<Box<dyn Part>> = vec![
+            Box::new(auth),
+            Box::new(balance),
+            Box::new(exchanger),
+            Box::new(bc_gateway),
+            Box::new(notification),
+            Box::new(wallet),
+        ];
+        Ok(Self::of(Role::Everything, wiring, queues, services, books))
+    }
+
+    fn of(
+        role: Role,
+        wiring: Wiring,
+        queues: Queues,
+        services: Vec<Box<dyn Part>>,
+        mut files: Vec<sqlite::Database>,
+    ) -> Self {
+        if let Databases::File(database) = &wiring.databases {
+            files.push(database.clone());
+        }
+        Self {
+            role,
             settings: wiring.settings,
-            database: wiring.database,
+            databases: wiring.databases,
+            queues,
+            services,
+            peers: Vec::new(),
+            files,
             clock: wiring.clock,
             http: HttpMetrics::default(),
-            queues,
-            books,
-        })
+        }
     }
 
     /// Takes up what an earlier run left, starts workers and dispatchers, and listens, until `shutdown`. Then workers and
@@ -247,78 +198,69 @@ impl System {
     /// # Errors
     /// A store that does not answer, a seed that made none of the stored addresses, an address in use.
     pub async fn start(self, shutdown: &Shutdown) -> anyhow::Result<Listening> {
-        // The lock on the database says that no other process works on it: nobody's lease is worth waiting for.
-        for commands in &self.commands {
-            commands
-                .release_leases(self.clock.now())
-                .await
-                .context("unfinished work cannot be taken up")?;
+        for service in &self.services {
+            service.take_up(self.clock.now()).await?;
         }
-        self.wallet
-            .prepare()
-            .await
-            .context("unfinished orders cannot be taken up")?;
         // Bound before anything runs: a second process on the same ports ends without having done a thing.
-        let sockets = listeners::bind(&self.settings).await?;
-
-        for database in self.books.clone() {
+        let sockets = listeners::bind(self.role, &self.settings).await?;
+        for file in self.files.clone() {
             let stop = shutdown.token();
             shutdown.spawn("a database", async move {
                 tokio::select! {
-                    error = database.failure() => Err(error),
+                    error = file.failure() => Err(error),
                     () = stop.cancelled() => Ok(()),
                 }
             });
         }
         // While all of it is there.
-        let metrics = self.metrics();
-        let work = Shutdown::new();
-        self.auth.start(&work);
-        self.exchanger.start_dispatcher(self.committed.exchanger, &work);
-        self.exchanger.start_worker(&work);
-        self.bc_gateway.start_dispatcher(self.committed.bc_gateway, &work);
-        self.bc_gateway.start_worker(&work).await?;
-        self.notification.start_dispatcher(self.committed.notification, &work);
-        self.notification.start_worker(&work);
-        self.wallet.start_dispatcher(self.committed.wallet, &work);
-        self.wallet.start_worker(&work);
-
-        let public = self.auth.public_routes().merge(self.wallet.public_routes());
-        let internal = Routes::new()
-            .nest(ServiceName::Auth, self.auth.internal_routes())
-            .nest(ServiceName::Balance, self.balance.internal_routes())
-            .nest(
-                ServiceName::Exchanger,
-                self.exchanger.internal_routes().merge(self.letters.exchanger),
-            )
-            .nest(
-                ServiceName::BcGateway,
-                self.bc_gateway.internal_routes().merge(self.letters.bc_gateway),
-            )
-            .nest(
-                ServiceName::Notification,
-                self.notification.internal_routes().merge(self.letters.notification),
-            )
-            .nest(
-                ServiceName::Wallet,
-                self.wallet.internal_routes().merge(self.letters.wallet),
-            );
+        let (metrics, (public, internal)) = (self.metrics(), self.routes());
         let seen = listeners::Seen {
-            checks: readiness::checks(&self.database),
-            attention: readiness::attention(&self.database),
+            checks: readiness::checks(&self.databases, &self.queues),
+            attention: readiness::attention(&self.databases),
             scrape: metrics.into_scrape(Arc::clone(&self.clock)),
             http: self.http,
         };
+        let (work, tasks) = (Shutdown::new(), self.role.tasks());
+        for service in self.services {
+            service.start(tasks, &work).await?;
+        }
         let (listening, served) = listeners::serve_on(sockets, &self.settings, public, internal, seen, shutdown);
-        let drain = self.settings.drain_timeout;
-        shutdown.spawn("work behind the listeners", async move {
-            tokio::select! {
-                () = served.cancelled() => work.request(),
-                // One of its tasks has broken: the process ends with it, and says which.
-                () = work.token().cancelled_owned() => {}
-            }
-            work.wait(drain).await
-        });
+        let (drain, queues) = (self.settings.drain_timeout, self.queues);
+        shutdown.spawn("work behind the listeners", finish(served, work, queues, drain));
         Ok(listening)
     }
+
+    /// What users may call, and what services and operators may: under each service's name where there are several. A
+    /// worker has neither.
+    fn routes(&self) -> (Routes, Routes) {
+        let (mut public, mut internal) = (Routes::new(), Routes::new());
+        if !self.role.tasks().api {
+            return (public, internal);
+        }
+        for service in &self.services {
+            public = public.merge(service.public_routes());
+            internal = match self.role {
+                Role::Everything => internal.nest(service.service(), service.internal_routes()),
+                Role::Api(_) | Role::Worker(_) => internal.merge(service.internal_routes()),
+            };
+        }
+        (public, internal)
+    }
+}
+
+/// Lets the work go on until all is `served`, and the queues know of all that was done.
+async fn finish(
+    served: tokio_util::sync::CancellationToken,
+    work: Shutdown,
+    queues: Queues,
+    drain: Duration,
+) -> Result<(), service_kit::shutdown::ShutdownError> {
+    tokio::select! {
+        () = served.cancelled() => work.request(),
+        // One of its tasks has broken: the process ends with it, and says which.
+        () = work.token().cancelled_owned() => {}
+    }
+    let ended = work.wait(drain).await;
+    queues.close(drain).await;
+    ended
 }

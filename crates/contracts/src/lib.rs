@@ -1,7 +1,7 @@
 //! What the services agree on.
 //!
 //! Ids, money, time, randomness, the language of the ledger, the messages on the queues, the ports
-//! through which services call each other, and what is counted on the way. Nothing here does I/O: every crate may depend on this one, and
+//! through which services call each other, and what is counted and traced on the way. Nothing here does I/O: every crate may depend on this one, and
 //! this one depends on none of ours.
 
 pub mod clients;
@@ -14,6 +14,7 @@ pub mod money;
 pub mod operators;
 pub mod random;
 pub mod time;
+pub mod traces;
 
 mod schema;
 

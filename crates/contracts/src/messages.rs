@@ -101,6 +101,19 @@ impl Step {
     }
 }
 
+impl Step {
+    /// The queue of the worker that carries it out; none for the steps that the ledger answers at once.
+    #[must_use]
+    pub const fn queue(self) -> Option<Queue> {
+        match self {
+            Self::Exchange | Self::Reverse => Some(Queue::ExchangeOrders),
+            Self::Withdraw | Self::WithdrawBack => Some(Queue::BcgatewayOrders),
+            Self::Notify => Some(Queue::Notifications),
+            Self::Hold | Self::Release => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

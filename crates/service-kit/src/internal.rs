@@ -12,6 +12,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use contracts::ServiceName;
+use contracts::traces::{self, CAUSES_HEADER};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
@@ -163,6 +164,14 @@ async fn check(
     if !allowed.iter().any(|allowed| allowed.admits(&caller)) {
         let detail = format!("this route is not for {caller}");
         return Problem::new(ProblemCode::Forbidden).with_detail(detail).into_response();
+    }
+    // Whoever may not call says nothing of anybody's orders.
+    if let Some(causes) = request
+        .headers()
+        .get(CAUSES_HEADER)
+        .and_then(|causes| causes.to_str().ok())
+    {
+        traces::learn_all(causes);
     }
     request.extensions_mut().insert(caller);
     next.run(request).await

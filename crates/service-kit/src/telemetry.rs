@@ -1,8 +1,10 @@
-//! Logs: for people on a terminal, JSON otherwise, always to standard error.
+//! Logs: for people on a terminal, JSON otherwise, always to standard error. Traces: to a collector, where one is named.
 //!
 //! Standard output belongs to the commands (`audit`, `bench --json`). Secrets never get here: their types print as
 //! `[secret]`, and neither headers nor bodies of requests are ever logged. Panics are logged like everything else,
 //! so that a machine that reads JSON reads those too.
+
+mod otlp;
 
 use std::io::IsTerminal as _;
 
@@ -14,9 +16,11 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-use crate::settings::{LogFilter, LogFormat};
+use self::otlp::Exporting;
+use crate::metrics::Registry;
+use crate::settings::{LogFilter, LogFormat, Settings};
 
-/// Logging cannot be set up.
+/// Logs or traces cannot be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The filter's text is no filter.
@@ -25,14 +29,37 @@ pub enum TelemetryError {
     /// It has been set up before, and a process has one log.
     #[error("logging is already set up")]
     Again(#[from] TryInitError),
+    /// There is no way to send traces.
+    #[error("otlp_endpoint: traces cannot be sent: {0}")]
+    Traces(String),
 }
 
-/// Sets up logging for this process. Colours appear only on a terminal, and not where `NO_COLOR` is set
-/// (<https://no-color.org>).
+/// To be dropped when the process ends: it waits then until the last traces are sent, two seconds at most as a rule.
+#[derive(Debug)]
+pub struct Telemetry(#[allow(dead_code, reason = "it is kept for what it does when it is dropped")] Option<Exporting>);
+
+/// Sets up logging and tracing for this process, which is called `process` in traces (`OTEL_SERVICE_NAME` counts more).
+/// Without `otlp_endpoint` no span is made.
 ///
 /// # Errors
 /// See [`TelemetryError`].
-pub fn init(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+pub fn init(settings: &Settings, process: &str) -> Result<Telemetry, TelemetryError> {
+    log(&settings.log, settings.log_format)?;
+    let endpoint = settings.otlp_endpoint.as_ref();
+    let exporting = endpoint.map(|endpoint| otlp::export(endpoint, process)).transpose()?;
+    Ok(Telemetry(exporting))
+}
+
+/// Shows how many spans were sent.
+///
+/// # Panics
+/// As [`Registry::value`].
+pub fn register_metrics(registry: &mut Registry) {
+    otlp::register_metrics(registry);
+}
+
+/// Colours appear only on a terminal, and not where `NO_COLOR` is set (<https://no-color.org>).
+fn log(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         LogFormat::Auto => terminal,
@@ -48,7 +75,7 @@ pub fn init(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError>
     Ok(())
 }
 
-/// What [`init`] installs, with a writer of choice.
+/// What [`init`] installs for logs, with a writer of choice.
 ///
 /// # Errors
 /// [`TelemetryError::Filter`].

@@ -29,7 +29,7 @@ pub use auditor::auditor;
 pub use columns::{Numeric, from_micros, text};
 pub use commands::{COMMANDS_SCHEMA, PostgresCommands};
 pub use connect::ConnectError;
-pub use database::{Database, Options, Tries};
+pub use database::{Connections, Database, Options, Tries};
 pub use error::TxError;
 pub use letters::PostgresLetters;
 pub use migrate::{check, check_snapshot, migrate};

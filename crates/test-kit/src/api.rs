@@ -55,10 +55,14 @@ impl Answer {
     }
 }
 
-/// The public API at one address.
+/// What of the public API is of `auth`, and at its address where it runs apart.
+const OF_AUTH: [&str; 3] = ["/register", "/login", "/.well-known/"];
+
+/// The public API, at one address or two.
 #[derive(Debug, Clone)]
 pub struct Api {
     base: String,
+    auth: String,
     http: Client,
 }
 
@@ -69,12 +73,23 @@ impl Api {
     /// When no HTTP client can be made.
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
+        let base = base.into();
+        Self::apart(base.clone(), base)
+    }
+
+    /// The API of services that run apart: `auth`'s routes at one address, the wallet's at another.
+    ///
+    /// # Panics
+    /// When no HTTP client can be made.
+    #[must_use]
+    pub fn apart(auth: impl Into<String>, wallet: impl Into<String>) -> Self {
         let http = Client::builder()
             .timeout(Duration::from_secs(15))
             .build()
             .expect("a client without TLS can be made");
         Self {
-            base: base.into(),
+            base: wallet.into(),
+            auth: auth.into(),
             http,
         }
     }
@@ -93,7 +108,9 @@ impl Api {
 
     /// A request to `path`, to be dressed and sent.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let of_auth = OF_AUTH.iter().any(|start| path.starts_with(start));
+        let base = if of_auth { &self.auth } else { &self.base };
+        self.http.request(method, format!("{base}{path}"))
     }
 
     /// Sends a request and reads the answer.

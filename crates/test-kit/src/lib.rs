@@ -6,6 +6,7 @@
 //! - [`process`]: the real program as a child process, to be killed at will;
 //! - [`following`]: orders followed by their events;
 //! - [`system`]: the same system inside the test's process, with a venue and a chain that behave as told;
+//! - [`traces`]: a collector of traces;
 //! - [`waiting`]: waiting with an end.
 
 pub mod api;
@@ -16,4 +17,5 @@ pub mod process;
 pub mod reckoning;
 mod scene;
 pub mod system;
+pub mod traces;
 pub mod waiting;

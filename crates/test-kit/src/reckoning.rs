@@ -6,7 +6,8 @@
 //! - one deposit or order for each deed, and none besides;
 //! - a completed order changed them by exactly what was filled and charged, a failed one by nothing;
 //! - each balance is what deposits and orders come to, and what the statement comes to, line by line, never below zero;
-//! - one mail for each ended order whose hold was booked, to the right address, with the right outcome; no other mail.
+//! - one mail for each ended order but those that were refused to their user's face, to the right address, with the right
+//!   outcome; no other mail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -302,13 +303,16 @@ impl Account {
                 assert_eq!(deed.told, Told::Accepted, "{order}");
                 let code = order["failure_code"].as_str().expect("a failure code").to_owned();
                 *sums.failed.entry(code).or_default() += 1;
-                let subject = format!("Your order to {side} {asset} was not carried out");
-                self.to_be_told.insert(deed.number, subject);
+                self.to_be_told.insert(deed.number, not_carried_out(side, asset));
                 BTreeMap::new()
             }
             ("failed", None) => {
                 assert_eq!(order["failure_code"], "insufficient_funds", "{order}");
                 sums.refused += 1;
+                if deed.told == Told::Accepted {
+                    // The hold took longer than the answer, which promised to try.
+                    self.to_be_told.insert(deed.number, not_carried_out(side, asset));
+                }
                 BTreeMap::new()
             }
             _ => panic!("{deed:?} ended as {order}"),
@@ -370,6 +374,11 @@ impl Trade {
         let (filled, value) = (self.filled, self.value);
         format!("You {verb} {filled} {} for {value} {}", filled.asset(), value.asset())
     }
+}
+
+/// What a mail about a failed order is called.
+fn not_carried_out(side: &str, asset: Asset) -> String {
+    format!("Your order to {side} {asset} was not carried out")
 }
 
 /// Rounds in the house's favour: what users pay up, what they get down.

@@ -12,7 +12,7 @@ use bc_gateway::Custody;
 use bc_gateway::chain::simulated::{ScriptedManners as ChainManners, SimulatedChain};
 use bc_gateway::ports::Chain as _;
 use cambist::audit::{Report, audit};
-use cambist::system::{Listening, Outside, Parts, System, establish_hot_wallet, open_database};
+use cambist::system::{Address, Listening, Outside, Parts, System, establish_hot_wallet, migrate};
 use contracts::ledger::Owner;
 use contracts::{Amount, Asset, Entropy, ServiceName, SystemEntropy, UserId};
 use exchanger::ports::VenueName;
@@ -105,13 +105,15 @@ impl TestSystem {
             books: vec![venue.database().clone(), chain.database().clone()],
         };
 
-        let (database, _) = open_database(&data.join("cambist.db"), clock.as_ref()).expect("a database");
-        establish_hot_wallet(&database, &settings, Arc::clone(&clock))
+        let address = Address::of(&settings).expect("a kind of database that there is");
+        let migrated = migrate(&address, &settings, clock.as_ref(), &entropy).await;
+        let (databases, _) = migrated.expect("a database");
+        establish_hot_wallet(&databases, &settings, Arc::clone(&clock))
             .await
             .expect("a hot wallet");
         let parts = Parts {
             settings,
-            database,
+            databases,
             outside,
             custody,
             internal_tokens: internal_tokens(),
@@ -120,10 +122,10 @@ impl TestSystem {
         };
         let shutdown = Shutdown::new();
         let system = System::assemble(parts).expect("a system");
-        let metrics_reference = system.metrics().reference_markdown();
+        let metrics_reference = system.metrics_reference();
         let Listening { public, internal } = system.start(&shutdown).await.expect("a running system");
         Self {
-            api: Api::new(format!("http://{public}")),
+            api: Api::new(format!("http://{}", public.expect("a public listener"))),
             internal: format!("http://{internal}"),
             venue_manners,
             venue,
@@ -170,7 +172,7 @@ impl TestSystem {
         self.folder.path().to_owned()
     }
 
-    /// The books, orders and commands.
+    /// The books, orders and commands, unless the scene says that they are on a server.
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.data().join("cambist.db")

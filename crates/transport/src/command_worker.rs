@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::random::backoff;
 use contracts::time::{later, until};
+use contracts::traces::{self, Span, within};
 use contracts::{Clock, Entropy};
 use futures::FutureExt as _;
 use storage::StoreError;
@@ -215,8 +216,13 @@ impl CommandWorker {
             let (key, epoch, tries) = (claimed.key, claimed.epoch, claimed.tries);
             at_work.begin(key, epoch);
             under_way.spawn(async move {
+                let span = key
+                    .step
+                    .queue()
+                    .and_then(|queue| Span::processing(queue, key.order_id, key.step));
+                let cause = span.as_ref().map(Span::context);
                 // The store holds all that a panic or a lease's end could leave half done, as after a crash.
-                let handling = AssertUnwindSafe(async { handler.handle(claimed).await }).catch_unwind();
+                let handling = AssertUnwindSafe(within(cause, handler.handle(claimed))).catch_unwind();
                 let settlement = match timeout(patience, handling).await {
                     Ok(Ok(settlement)) => Some(settlement),
                     Ok(Err(panic)) => {
@@ -238,6 +244,7 @@ impl CommandWorker {
                         None
                     }
                 };
+                describe(span, settlement.as_ref());
                 match settlement {
                     // It is received for as long as there are handlers.
                     Some(settlement) => drop(settled.send((key, epoch, settlement)).await),
@@ -259,6 +266,7 @@ impl CommandWorker {
                 step: wake_up.message.step,
             })
             .collect();
+        wake_ups.iter().for_each(|wake_up| traces::learn(&wake_up.message));
         match self.store.claim_beside(self.clock.now(), keys, at_work.held()).await {
             Ok(claimed) => {
                 for wake_up in wake_ups {
@@ -306,6 +314,21 @@ impl CommandWorker {
             };
             let _ = settled.send((claimed.key, claimed.epoch, settlement)).await;
         }
+    }
+}
+
+/// Ends the span of a command that was worked on. One that is tried again later is not at fault.
+fn describe(span: Option<Span>, settlement: Option<&Settlement>) {
+    let Some(mut span) = span else { return };
+    let (outcome, failed) = match settlement {
+        Some(Settlement::Finished { .. }) => ("finished", false),
+        Some(Settlement::Postponed { .. }) => ("postponed", false),
+        Some(Settlement::Dead { .. }) => ("dead", true),
+        None => ("overdue", true),
+    };
+    span.set("outcome", outcome);
+    if failed {
+        span.fail();
     }
 }
 

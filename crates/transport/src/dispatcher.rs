@@ -8,6 +8,7 @@
 //! hangs, panics or miscounts, stops its lane; a row is not carried twice at the same time by one dispatcher.
 
 mod lane;
+mod traced;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::messages::Message;
 use contracts::random::backoff;
-use contracts::{Clock, Entropy};
+use contracts::{Clock, Entropy, traces};
 use storage::outbox::{Destination, OutboxRow, OutboxStore, Settlement};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -62,7 +63,7 @@ pub struct QueueCourier {
 #[async_trait]
 impl Courier for QueueCourier {
     async fn deliver(&self, rows: &[OutboxRow]) -> Vec<Delivered> {
-        let read = rows.iter().map(|row| serde_json::from_str(&row.payload));
+        let read = rows.iter().map(|row| serde_json::from_str::<Message>(&row.payload));
         let mut outcomes = Vec::with_capacity(rows.len());
         let messages: Vec<Message> = read
             .filter_map(|read| {
@@ -72,7 +73,12 @@ impl Courier for QueueCourier {
                         error: format!("not a message: {error}"),
                     },
                 });
-                read.ok()
+                let mut message = read.ok()?;
+                // Whoever receives it goes on from its way here, and not from what caused its row.
+                if let Some(way) = traces::cause_of(message.order_id) {
+                    message.traceparent = Some(way.to_string());
+                }
+                Some(message)
             })
             .collect();
         if messages.is_empty() {

@@ -3,7 +3,7 @@
 //! - [`Peer`]: the other service, with everything that is done once: connections, time-outs, retries, the circuit, the token
 //! - [`HttpAuth`], [`HttpBalance`], [`HttpExchanger`], [`HttpBcGateway`], [`HttpNotification`]: a port each
 //! - [`Together`]: questions that come one by one, for the ports to the outside world where that is a program of ours
-//! - [`circuit`], [`retry`], [`failure`]: the decisions, pure; [`traceparent`]: the cause, passed on
+//! - [`circuit`], [`retry`], [`failure`]: the decisions, pure
 //!
 //! What it keeps true:
 //!
@@ -34,7 +34,6 @@ mod options;
 mod peer;
 pub mod retry;
 mod together;
-pub mod traceparent;
 
 pub use self::auth::HttpAuth;
 pub use self::balance::HttpBalance;

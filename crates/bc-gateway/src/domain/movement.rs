@@ -11,6 +11,7 @@ use contracts::ledger::{Leg, Origin, Owner, Posting, Transfer, TransferId};
 use contracts::messages::Step;
 use contracts::{Amount, AssetKind, OrderId, UserId};
 
+use super::progress::Phase;
 use super::transfer::Purpose;
 
 /// The ledger's name for this service.
@@ -63,6 +64,14 @@ impl Movement {
                 Passage::InTransit
             },
         }
+    }
+
+    /// As it was begun, if it was. Earlier programs had a customer pay the receiver directly, and reserved nothing.
+    #[must_use]
+    pub fn as_begun(self, phase: Phase, reserved: bool) -> Self {
+        let direct = self.is_prepaid() && phase != Phase::Unsigned && !reserved;
+        let passage = if direct { Passage::Direct } else { self.passage };
+        Self { passage, ..self }
     }
 
     /// Whether a customer pays, before anything is signed.

@@ -55,7 +55,32 @@ pub enum Progress {
     Void(SignedTransfer),
 }
 
+/// How far a command is, without what its record carries; see [`Progress`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of `Progress`")]
+pub enum Phase {
+    Unsigned,
+    Paying,
+    Undoing,
+    Signed,
+    Confirmed,
+    Void,
+}
+
 impl Progress {
+    /// How far it is.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Unsigned => Phase::Unsigned,
+            Self::Paying => Phase::Paying,
+            Self::Undoing { .. } => Phase::Undoing,
+            Self::Signed(_) => Phase::Signed,
+            Self::Confirmed(_) => Phase::Confirmed,
+            Self::Void(_) => Phase::Void,
+        }
+    }
+
     /// As stored.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -24,11 +24,7 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
     let progress = match Progress::from_json(&standing.record.progress) {
         Ok(progress) if progress == *seen => progress,
         Ok(_) => return refuse("the withdrawal has moved on meanwhile; look at it again".to_owned()),
-        Err(error) => return refuse(format!("the stored record cannot be read: {error}")),
-    };
-    let prepaid = match serde_json::from_str::<WithdrawCommand>(&standing.record.content) {
-        Ok(command) => Movement::of(&command).is_prepaid(),
-        Err(error) => return refuse(format!("the stored command cannot be read: {error}")),
+        Err(error) => return refuse(illegible("record", &error)),
     };
     if !(standing.is_in_doubt() || needs_no_doubt(standing, &progress, verdict)) {
         let state = standing.record.state.as_str();
@@ -55,14 +51,30 @@ pub fn rule(standing: &Standing, seen: &Progress, verdict: &ChainVerdict) -> Ame
         (_, Progress::Undoing { reason, .. }) => refuse(format!(
             "it was given up before, and its payment is being given back: {reason}"
         )),
+        // Nothing was done for it: it can be given up whether its command can be read or not.
         (ChainVerdict::NeverConfirms {}, Progress::Unsigned) => end(&Progress::Unsigned),
         (ChainVerdict::NeverConfirms {}, Progress::Paying) => undo(None),
-        (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) if prepaid => undo(Some(transfer)),
-        (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) => end(&Progress::Void(transfer)),
+        (ChainVerdict::NeverConfirms {}, Progress::Signed(transfer)) => {
+            match serde_json::from_str::<WithdrawCommand>(&standing.record.content) {
+                Ok(command) if Movement::of(&command).is_prepaid() => undo(Some(transfer)),
+                Ok(_) => end(&Progress::Void(transfer)),
+                Err(error) => refuse(illegible("command", &error)),
+            }
+        }
         (_, Progress::Confirmed(_) | Progress::Void(_)) => {
             refuse("an operator has said before what became of it".to_owned())
         }
     }
+}
+
+/// Why an operator's word about what cannot be read is not taken: somebody may have to be given back what they paid, or coins
+/// may be on their way.
+#[must_use]
+pub fn illegible(what: &str, error: &serde_json::Error) -> String {
+    format!(
+        "this program cannot read the stored {what} of this step, so it cannot say what has been paid, signed or sent for it: \
+         {error}; resolve it with the program that wrote it"
+    )
 }
 
 /// Whether the verdict counts even while an answer may be on its way. What is paid, or about to be, and not signed is

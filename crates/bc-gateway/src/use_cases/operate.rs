@@ -7,7 +7,7 @@ use storage::commands::{Amendment, CommandKey, Intervention, Standing, State};
 use super::submit::Submit;
 use crate::domain::movement::Movement;
 use crate::domain::progress::{FindAnswer, Progress};
-use crate::domain::ruling::rule as ruled;
+use crate::domain::ruling::{illegible, rule as ruled};
 use crate::domain::transfer::SignedTransfer;
 use crate::ports::NonceAnswer;
 
@@ -26,7 +26,7 @@ pub(super) async fn rule(gateway: &Submit, ruling: ChainRuling) -> Result<Ruling
     let seen = match Progress::from_json(&standing.record.progress) {
         Ok(progress) => progress,
         Err(error) => {
-            let detail = format!("the stored record cannot be read: {error}");
+            let detail = illegible("record", &error);
             return Ok(RulingOutcome::Contradicted { detail });
         }
     };
@@ -90,7 +90,7 @@ async fn objection_to_loss(gateway: &Submit, standing: &Standing, transfer: &Sig
     let silent = |reason: &str| format!("the chain has to show that it is lost, and does not answer: {reason}");
     let command: WithdrawCommand = match serde_json::from_str(&standing.record.content) {
         Ok(command) => command,
-        Err(error) => return Some(format!("the stored command cannot be read: {error}")),
+        Err(error) => return Some(illegible("command", &error)),
     };
     let source = gateway.desk.party(Movement::of(&command).from).address;
     // The nonce first: were it ours that used it up, `find` would show it after. So where both agree it is another's, and

@@ -11,6 +11,7 @@ mod coins;
 mod compensate;
 mod crash;
 mod fuse;
+mod illegible;
 mod ledger;
 mod nonces;
 mod port;

@@ -335,6 +335,19 @@ async fn what_an_earlier_program_signed_unpaid_and_is_given_up_ends_though_its_r
     assert_eq!(balances(&world), (3 * COIN, 0));
 }
 
+#[test]
+fn what_was_begun_without_a_reservation_goes_directly_as_earlier_programs_had_it() {
+    use bc_gateway::domain::progress::Phase;
+    let (customers, houses) = (Movement::of(&onward(1)), Movement::of(&withdrawal(1)));
+    let passage = |movement: Movement, phase, reserved| movement.as_begun(phase, reserved).passage;
+    for phase in [Phase::Paying, Phase::Undoing, Phase::Signed, Phase::Confirmed] {
+        assert_eq!(passage(customers, phase, true), Passage::InTransit);
+        assert_eq!(passage(customers, phase, false), Passage::Direct);
+    }
+    assert_eq!(passage(customers, Phase::Unsigned, false), Passage::InTransit);
+    assert_eq!(passage(houses, Phase::Signed, false), Passage::Direct);
+}
+
 #[tokio::test]
 async fn nobody_but_a_customer_pays_before_it_is_signed() {
     let command = |from, to| WithdrawCommand {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bc_gateway::store::sqlite::audit::ExpectedCoins;
+use bc_gateway::store::audit::ExpectedCoins;
 use contracts::{Asset, UserId};
 
 use super::report::Report;

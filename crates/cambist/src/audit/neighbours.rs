@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bc_gateway::store::sqlite::audit::WithdrawalFact;
+use bc_gateway::store::audit::{Withdrawal, WithdrawalFact};
 use contracts::OrderId;
 use contracts::clients::Side;
 use contracts::messages::{Step, StepResult};
-use exchanger::store::sqlite::audit::TradeFact;
+use exchanger::store::audit::TradeFact;
 use storage::commands::State;
 use wallet::domain::{Order, OrderState};
 
@@ -30,10 +30,7 @@ impl Neighbours {
         }
         let mut withdrawals: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for withdrawal in snapshot.withdrawals(from, to).await? {
-            withdrawals
-                .entry(withdrawal.movement.order_id)
-                .or_default()
-                .push(withdrawal);
+            withdrawals.entry(withdrawal.key.order_id).or_default().push(withdrawal);
         }
         let notifications = snapshot.notifications(from, to).await?;
         let notifications = notifications.into_iter().map(|fact| (fact.order_id, fact.state));
@@ -139,12 +136,15 @@ impl Records {
 
     /// Nothing is booked before it is begun; and what a customer has paid for what is given up is given back.
     fn transferred(&self, step: Step) -> Booked {
-        let Some(fact) = self.withdrawals.iter().find(|fact| fact.movement.step == step) else {
+        let Some(fact) = self.withdrawals.iter().find(|fact| fact.key.step == step) else {
             return Booked::No;
         };
-        match &fact.result {
+        let Ok(withdrawal) = &fact.withdrawal else {
+            return Booked::Perhaps;
+        };
+        match &withdrawal.result {
             Some(StepResult::Transferred { .. }) => Booked::Yes,
-            None if fact.begun => Booked::Perhaps,
+            None if withdrawal.is_begun() => Booked::Perhaps,
             None
             | Some(StepResult::Traded(_) | StepResult::Reversed | StepResult::Notified | StepResult::Failure { .. }) => {
                 Booked::No
@@ -179,14 +179,14 @@ fn trade_problem(order: &Order, trades: &[TradeFact]) -> Option<String> {
 /// back.
 fn withdrawal_problem(order: &Order, withdrawals: &[WithdrawalFact]) -> Option<String> {
     let done = |step| {
-        withdrawals
-            .iter()
-            .find(|fact| fact.movement.step == step && matches!(fact.result, Some(StepResult::Transferred { .. })))
+        let of_step = withdrawals.iter().find(|fact| fact.key.step == step);
+        let withdrawal = of_step.and_then(|fact| fact.withdrawal.as_ref().ok());
+        withdrawal.filter(|withdrawal| matches!(withdrawal.result, Some(StepResult::Transferred { .. })))
     };
     let sent = done(Step::Withdraw);
     match (order.saga.state, order.saga.terms.side, sent) {
         (OrderState::Completed, Side::Buy, None) => Some("is completed, but its coins were never sent".to_owned()),
-        (OrderState::Completed, Side::Buy, Some(WithdrawalFact { movement: sent, .. })) => {
+        (OrderState::Completed, Side::Buy, Some(Withdrawal { movement: sent, .. })) => {
             let filled = order.saga.trade.as_ref().map(|trade| trade.filled);
             let as_bought = Some(sent.amount) == filled && sent.to == order.user_id;
             (!as_bought).then(|| format!("sent {} {} to user {}", sent.amount, sent.amount.asset(), sent.to))
@@ -202,13 +202,31 @@ fn withdrawal_problem(order: &Order, withdrawals: &[WithdrawalFact]) -> Option<S
 #[cfg(test)]
 mod tests {
     use bc_gateway::domain::movement::Movement;
+    use bc_gateway::domain::progress::Phase;
     use contracts::clients::WithdrawCommand;
     use contracts::messages::FailureCode;
     use contracts::{Amount, Asset, UserId};
+    use storage::commands::CommandKey;
 
     use super::*;
 
-    fn records(trade: Option<StepResult>, withdrawal: Option<StepResult>, begun: bool) -> Records {
+    fn records(trade: Option<StepResult>, result: Option<StepResult>, phase: Phase) -> Records {
+        let withdrawal = Withdrawal {
+            movement: Movement::of(&WithdrawCommand {
+                order_id: OrderId::FIRST,
+                source_user_id: UserId::HOT_WALLET,
+                acquirer_user_id: UserId::HOT_WALLET,
+                amount: Amount::zero(Asset::BTC),
+                compensate: true,
+            }),
+            state: State::Open,
+            result,
+            phase,
+        };
+        recorded(trade, Ok(withdrawal))
+    }
+
+    fn recorded(trade: Option<StepResult>, withdrawal: Result<Withdrawal, String>) -> Records {
         let order_id = OrderId::FIRST;
         let step = Step::Exchange;
         Records {
@@ -218,16 +236,11 @@ mod tests {
                 result: trade,
             }],
             withdrawals: vec![WithdrawalFact {
-                movement: Movement::of(&WithdrawCommand {
+                key: CommandKey {
                     order_id,
-                    source_user_id: UserId::HOT_WALLET,
-                    acquirer_user_id: UserId::HOT_WALLET,
-                    amount: Amount::zero(Asset::BTC),
-                    compensate: true,
-                }),
-                state: State::Open,
-                result: withdrawal,
-                begun,
+                    step: Step::WithdrawBack,
+                },
+                withdrawal,
             }],
             notification: None,
         }
@@ -248,8 +261,11 @@ mod tests {
             fee: Amount::zero(Asset::USD),
             returned: Amount::zero(Asset::USD),
         });
-        assert_eq!(records(None, None, false).evidence(in_books).traded, in_books);
-        assert_eq!(records(failure(), None, false).evidence(in_books).traded, None);
+        assert_eq!(records(None, None, Phase::Unsigned).evidence(in_books).traded, in_books);
+        assert_eq!(
+            records(failure(), None, Phase::Unsigned).evidence(in_books).traded,
+            None
+        );
     }
 
     #[test]
@@ -257,19 +273,22 @@ mod tests {
         let transferred = Some(StepResult::Transferred {
             transaction: "t".to_owned(),
         });
-        for (result, begun, booked) in [
-            (None, false, Booked::No),
-            (None, true, Booked::Perhaps),
-            (transferred, true, Booked::Yes),
-            (failure(), false, Booked::No),
+        for (result, phase, booked) in [
+            (None, Phase::Unsigned, Booked::No),
+            (None, Phase::Paying, Booked::Perhaps),
+            (None, Phase::Signed, Booked::Perhaps),
+            (transferred, Phase::Signed, Booked::Yes),
+            (failure(), Phase::Unsigned, Booked::No),
             // Its payment is given back.
-            (failure(), true, Booked::No),
+            (failure(), Phase::Undoing, Booked::No),
             // There was nothing to take back.
-            (Some(StepResult::Reversed), false, Booked::No),
+            (Some(StepResult::Reversed), Phase::Unsigned, Booked::No),
         ] {
-            let evidence = records(None, result.clone(), begun).evidence(None);
+            let evidence = records(None, result.clone(), phase).evidence(None);
             assert_eq!(evidence.taken_back, booked, "{result:?}");
             assert_eq!(evidence.withdrawn, Booked::No, "there is no such command");
         }
+        let illegible = recorded(None, Err("its command".to_owned()));
+        assert_eq!(illegible.evidence(None).taken_back, Booked::Perhaps);
     }
 }

@@ -7,7 +7,7 @@ use balance::domain::PostedTransfer;
 use contracts::OrderId;
 use contracts::ledger::{Leg, Origin, Owner};
 use wallet::domain::{LogEntry, Order, Saga, replay};
-use wallet::store::sqlite::audit::OrderFacts;
+use wallet::store::audit::OrderFacts;
 
 use super::PAGE;
 use super::expected::{self, Traded};

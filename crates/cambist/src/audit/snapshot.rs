@@ -1,19 +1,22 @@
 //! What the audit reads, all of it as of one moment: one port, and an adapter over each database through every service's own
 //! reads. Judging is nobody's business here.
 
+mod postgres;
 mod sqlite;
 
 use async_trait::async_trait;
 use balance::domain::{BooksReport, PostedTransfer};
-use bc_gateway::store::sqlite::audit::{ExpectedCoins, WithdrawalFact};
+use bc_gateway::store::audit::{ExpectedCoins, WithdrawalFact};
 use contracts::ledger::Owner;
 use contracts::{Amount, DepositId, OrderId, ServiceName};
 use exchanger::store::audit::TradeFact;
 use notification::store::audit::NotificationFact;
+use storage::postgres::TxError;
 use thiserror::Error;
 use wallet::domain::Deposit;
-use wallet::store::sqlite::audit::OrderFacts;
+use wallet::store::audit::OrderFacts;
 
+pub(super) use self::postgres::PostgresSnapshot;
 pub(super) use self::sqlite::SqliteSnapshot;
 
 /// Why a database gave no answer, or one that no program of ours can have written.
@@ -22,6 +25,9 @@ pub enum ReadError {
     /// What SQLite says.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// What PostgreSQL says, or the way to it.
+    #[error(transparent)]
+    Postgres(#[from] TxError),
 }
 
 /// One moment of all services' tables. Ranges include both ends; whoever asks for one bounds it, and with it the answer.

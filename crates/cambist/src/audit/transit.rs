@@ -1,9 +1,11 @@
 //! What customers have paid for transfers on the chain: each payment into transit has exactly one end once its transfer has
-//! one, arrived or given back, and none before it was paid.
+//! one, arrived or given back, and none before it was paid; until then it is in the books as far as the transfer's record
+//! says, or one step further than that.
 
 use balance::domain::PostedTransfer;
 use bc_gateway::domain::movement::{Movement, Passage};
-use bc_gateway::store::sqlite::audit::WithdrawalFact;
+use bc_gateway::domain::progress::Phase;
+use bc_gateway::store::audit::{Withdrawal, WithdrawalFact};
 use contracts::ledger::{Leg, Posting};
 use contracts::messages::StepResult;
 use storage::commands::State;
@@ -14,13 +16,21 @@ use super::nets::Nets;
 pub(super) fn problems(booked: &[PostedTransfer], facts: &[WithdrawalFact]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut explained = Vec::new();
-    for fact in facts.iter().filter(|fact| fact.movement.is_prepaid()) {
-        let passed = Passed::of(booked, fact.movement);
+    for WithdrawalFact { key, withdrawal } in facts {
+        let withdrawal = match withdrawal {
+            Ok(withdrawal) if withdrawal.movement.is_prepaid() => withdrawal,
+            Ok(_) => continue,
+            Err(why) => {
+                problems.push(format!("has a {} that cannot be read, {why}", key.step));
+                continue;
+            }
+        };
+        let passed = Passed::of(booked, withdrawal.movement);
         explained.extend(passed.movement.payment().transfers);
         explained.extend(passed.movement.undoing().transfers);
-        if !passed.fits(fact) {
-            let (step, state) = (fact.movement.step, fact.state.as_str());
-            problems.push(format!("has a {step} that is {state} and is {passed} in the books"));
+        if !passed.fits(withdrawal) {
+            let (step, standing) = (key.step, standing(withdrawal));
+            problems.push(format!("has a {step} that is {standing} and is {passed} in the books"));
         }
     }
     for PostedTransfer { transfer, .. } in booked.iter().filter(|posted| is_of_transit(posted.transfer.id.leg)) {
@@ -36,18 +46,32 @@ pub(super) fn problems(booked: &[PostedTransfer], facts: &[WithdrawalFact]) -> V
 
 /// What of an order's bookings is to be in transit: payments of transfers that have no end yet.
 pub(super) fn under_way(booked: &[PostedTransfer], facts: &[WithdrawalFact]) -> Nets {
-    let open = facts
-        .iter()
-        .filter(|fact| fact.movement.is_prepaid() && matches!(fact.state, State::Open | State::Dead));
+    let legible = facts.iter().filter_map(|fact| fact.withdrawal.as_ref().ok());
+    let open = legible
+        .filter(|withdrawal| withdrawal.movement.is_prepaid() && matches!(withdrawal.state, State::Open | State::Dead));
     let of_open: Vec<PostedTransfer> = open
-        .flat_map(|fact| {
-            let movement = Passed::of(booked, fact.movement).movement;
+        .flat_map(|Withdrawal { movement, .. }| {
             let legs = [movement.payment(), movement.arrival(), movement.undoing()];
             legs.map(|posting| booked.iter().find(|posted| is(posted, &posting)).cloned())
         })
         .flatten()
         .collect();
     Nets::of(&of_open)
+}
+
+/// Where it stands, for people: of what has no end, how far it is too.
+fn standing(withdrawal: &Withdrawal) -> String {
+    let state = withdrawal.state.as_str();
+    let phase = match withdrawal.phase {
+        _ if matches!(withdrawal.state, State::Done | State::Failed) => return state.to_owned(),
+        Phase::Unsigned => "not begun",
+        Phase::Paying => "to be paid",
+        Phase::Undoing => "given up",
+        Phase::Signed => "signed",
+        Phase::Confirmed => "confirmed",
+        Phase::Void => "void",
+    };
+    format!("{state}, {phase},")
 }
 
 /// How far a transfer that a customer pays came in the books.
@@ -61,12 +85,6 @@ struct Passed {
 impl Passed {
     fn of(booked: &[PostedTransfer], movement: Movement) -> Self {
         let has = |posting: Posting| booked.iter().any(|posted| is(posted, &posting));
-        // As an earlier program booked it.
-        let direct = Movement {
-            passage: Passage::Direct,
-            ..movement
-        };
-        let movement = if has(direct.arrival()) { direct } else { movement };
         Self {
             movement,
             paid: has(movement.payment()),
@@ -75,16 +93,22 @@ impl Passed {
         }
     }
 
-    fn fits(&self, fact: &WithdrawalFact) -> bool {
-        // What goes directly arrives by being paid, and may be given back all the same.
-        let arrived = self.arrived && self.movement.passage == Passage::InTransit;
-        let ends = u8::from(arrived) + u8::from(self.undone);
-        match (fact.state, &fact.result) {
+    fn fits(&self, withdrawal: &Withdrawal) -> bool {
+        // What goes directly, as an earlier program began it, arrives by being paid, perhaps only once it is signed, and may
+        // be given back all the same.
+        let direct = self.movement.passage == Passage::Direct;
+        let arrived = self.arrived && !direct;
+        match (withdrawal.state, &withdrawal.result) {
             (State::Done, Some(StepResult::Transferred { .. })) => self.paid && self.arrived && !self.undone,
             // Refused, cancelled, or nothing to take back.
             (State::Done | State::Failed, _) => self.paid == self.undone && !arrived,
-            (State::Open | State::Dead, _) if fact.begun => ends == 0 || (self.paid && ends == 1),
-            (State::Open | State::Dead, _) => !self.paid && !self.arrived && !self.undone,
+            // Each is recorded before it is done, but the arrival, which has no record of its own.
+            (State::Open | State::Dead, _) => match withdrawal.phase {
+                Phase::Unsigned => !self.paid && !self.arrived && !self.undone,
+                Phase::Paying => !arrived && !self.undone,
+                Phase::Signed | Phase::Confirmed => (self.paid || direct) && !self.undone,
+                Phase::Undoing | Phase::Void => !arrived && (self.paid || !self.undone),
+            },
         }
     }
 }

@@ -1,22 +1,30 @@
 //! `cambist audit`: exit 0 when the books balance and every order is explained, 1 and a list when not.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use service_kit::settings::Settings;
 
-use crate::audit::audit;
+use crate::audit::{audit, audit_server};
+use crate::system::Address;
 
 pub(super) fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
-    let path = super::database_path(settings)?;
-    ensure!(
-        path.exists(),
-        "there is no database at {}; `cambist up` or `cambist migrate` makes one",
-        path.display()
-    );
-    let report = audit(Path::new(&path), progress())?;
+    let report = match Address::of(settings)? {
+        Address::File(path) => {
+            ensure!(
+                path.exists(),
+                "there is no database at {}; `cambist up` or `cambist migrate` makes one",
+                path.display()
+            );
+            audit(&path, progress())?
+        }
+        Address::Server(url) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.context("the operating system gives no threads")?;
+            runtime.block_on(audit_server(&url, settings.start_patience, progress()))?
+        }
+    };
     if json {
         println!("{:#}", report.to_json());
     } else {

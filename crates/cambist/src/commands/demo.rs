@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &ArgMatches) -> anyhow::Result<ExitCode> {
         Duration::ZERO
     };
     let settings = stage::settings(folder.path(), thinking)?;
-    telemetry::init(&settings.log, settings.log_format)?;
+    let _telemetry = telemetry::init(&settings, "cambist")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

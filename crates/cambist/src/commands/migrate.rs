@@ -5,27 +5,27 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use balance::domain::Funding;
-use contracts::{Clock, SystemClock};
+use contracts::{Clock, Entropy, SystemClock, SystemEntropy};
 use service_kit::settings::Settings;
 
-use crate::system::{establish_hot_wallet, open_database};
+use crate::system::{Address, establish_hot_wallet, migrate};
 
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let path = super::database_path(settings)?;
-    let (database, applied) = open_database(&path, clock.as_ref())?;
+    let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let (databases, applied) = migrate(&Address::of(settings)?, settings, clock.as_ref(), &entropy).await?;
+    let place = &settings.database_url;
     if applied.is_empty() {
-        println!("{}: the schema is up to date", path.display());
+        println!("{place}: the schema is up to date");
     }
     for migration in applied {
-        println!("{}: applied {migration}", path.display());
+        println!("{place}: applied {migration}");
     }
     let capital = format!(
         "{} fiat and {} crypto",
         settings.funding_fiat.text(),
         settings.funding_crypto.text()
     );
-    match establish_hot_wallet(&database, settings, clock).await? {
+    match establish_hot_wallet(&databases, settings, clock).await? {
         Funding::Booked => println!("the hot wallet (user 1) is funded with {capital}"),
         Funding::Before => println!("the hot wallet (user 1) was funded before"),
         Funding::BeforeOtherwise { booked } => {

@@ -12,7 +12,7 @@ use service_kit::settings::{Deposits, Loaded, Secret, Settings};
 use service_kit::shutdown::Shutdown;
 
 use crate::secrets;
-use crate::system::{Listening, Outside, Parts, System, establish_hot_wallet, one_process, open_database};
+use crate::system::{Address, Listening, Outside, Parts, System, establish_hot_wallet, migrate, one_process};
 
 /// The name under which the token that `up` makes appears in logs.
 const LOCAL_OPERATOR: &str = "local";
@@ -25,25 +25,23 @@ pub(super) async fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::new();
     shutdown.on_signals().context("signals cannot be listened to")?;
 
-    let (database, applied) = open_database(&super::database_path(&settings)?, clock.as_ref())?;
+    let (databases, applied) = migrate(&Address::of(&settings)?, &settings, clock.as_ref(), &entropy).await?;
     for migration in applied {
         tracing::info!(migration, "applied");
     }
-    establish_hot_wallet(&database, &settings, Arc::clone(&clock)).await?;
+    establish_hot_wallet(&databases, &settings, Arc::clone(&clock)).await?;
     let (internal_tokens, custody) = keys(&settings, entropy.as_ref())?;
     let outside = Outside::open(&settings, &custody, &clock, &entropy)?;
     // Requests in flight have one such time to end, and then the work behind them has another.
     let drain = settings.drain_timeout.saturating_mul(2);
     if settings.deposits == Deposits::SelfService {
-        tracing::warn!(
-            "users may book their own deposits (deposits = self): for trying things out, not for real money"
-        );
+        super::warn_of_own_deposits();
     }
 
     let banner = settings.clone();
     let system = System::assemble(Parts {
         settings,
-        database,
+        databases,
         outside,
         custody,
         internal_tokens,
@@ -73,8 +71,9 @@ fn keys(settings: &Settings, entropy: &dyn Entropy) -> anyhow::Result<(InternalT
 }
 
 /// Says where it listens and what to try.
-fn tell(settings: &Settings, listening: Listening) -> std::io::Result<()> {
+fn tell(settings: &Settings, listening: Listening) -> anyhow::Result<()> {
     let Listening { public, internal } = listening;
+    let public = public.context("nobody listens for users")?;
     let data = settings.data_dir.display();
     // One write, so that whoever reads it gets all of it or waits.
     let text = format!(
@@ -98,5 +97,5 @@ Ctrl-C stops it. `cambist audit` proves that the books balance.
     );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.flush()
+    Ok(out.flush()?)
 }

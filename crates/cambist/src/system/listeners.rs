@@ -14,28 +14,32 @@ use service_kit::shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::Role;
 use super::documents::{INTERNAL, PUBLIC};
 
 /// Where a running system listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Listening {
-    /// For users.
-    pub public: SocketAddr,
+    /// For users, where any of their routes is here.
+    pub public: Option<SocketAddr>,
     /// For services and operators.
     pub internal: SocketAddr,
 }
 
 pub(super) struct Sockets {
-    public: TcpListener,
+    public: Option<TcpListener>,
     internal: TcpListener,
     addresses: Listening,
 }
 
-pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Sockets> {
-    let public = listen(settings.listen, "listen").await?;
+pub(super) async fn bind(role: Role, settings: &Settings) -> anyhow::Result<Sockets> {
+    let public = match role.is_public() {
+        true => Some(listen(settings.listen, "listen").await?),
+        false => None,
+    };
     let internal = listen(settings.internal_listen, "internal-listen").await?;
     let addresses = Listening {
-        public: public.local_addr()?,
+        public: public.as_ref().map(TcpListener::local_addr).transpose()?,
         internal: internal.local_addr()?,
     };
     Ok(Sockets {
@@ -87,8 +91,9 @@ pub(super) fn serve_on(
     let serving = Arc::new(served.clone().drop_guard());
     for (name, socket, router) in [
         ("public listener", sockets.public, public),
-        ("internal listener", sockets.internal, internal),
+        ("internal listener", Some(sockets.internal), internal),
     ] {
+        let Some(socket) = socket else { continue };
         let (limits, stop, serving) = (ServeLimits::from(settings), shutdown.token(), Arc::clone(&serving));
         shutdown.spawn(name, async move {
             serve(socket, router, limits, stop).await;

@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::ServiceName;
-use contracts::messages::Queue;
 use jiff::Timestamp;
 use service_kit::metrics::{Family, Figures, Process, Registry, Survey, disk};
+use service_kit::telemetry;
 use storage::outbox::Destination;
-use storage::sqlite::{Database, WriterMetrics, survey_commands, survey_outbox};
+use storage::postgres::TxError;
+use storage::sqlite::WriterMetrics;
+use storage::survey::{CommandsSurvey, OutboxSurvey};
+use storage::{StoreError, postgres, sqlite};
 use transport::metrics::{DispatcherMetrics, WorkerMetrics};
 
-use super::System;
+use super::databases::{Books, Databases};
+use super::part::Part;
+use super::{System, peers, queues};
 
 const BUILD: Family = Family::gauge(
     "cambist_build_info",
@@ -54,11 +59,17 @@ const REFUSED_JOBS: Family = Family::counter(
 );
 const WAITING_JOBS: Family = Family::gauge("cambist_storage_jobs_waiting", &[], "Jobs that wait for the writer.");
 
-const QUEUED: Family = Family::gauge(
-    "cambist_queue_messages",
-    &["queue"],
-    "Wake-ups and results that wait in a queue of this process. The truth is in the tables; a queue may be empty.",
+const CONNECTIONS: Family = Family::gauge(
+    "cambist_database_connections",
+    &["service", "state"],
+    "Connections to the database server: `open`, and those of these that are `idle`.",
 );
+const WAITING_CALLERS: Family = Family::gauge(
+    "cambist_database_callers_waiting",
+    &["service"],
+    "Callers that wait for a connection to the database server, as all of them are in use.",
+);
+
 const DELIVERIES: Family = Family::counter(
     "cambist_outbox_deliveries_total",
     &["service", "destination", "outcome"],
@@ -108,60 +119,60 @@ impl System {
         let mut registry = Registry::new();
         registry.value(&BUILD, &[env!("CARGO_PKG_VERSION")], || 1);
         registry.survey(Arc::new(Process));
-        registry.survey(disk(self.database.path().to_owned()));
         self.http.register(&mut registry);
-        register_writer(&mut registry, &self.database);
-        for queue in Queue::ALL {
-            let queues = Arc::clone(&self.queues);
-            registry.value(&QUEUED, &[queue.as_str()], move || whole(queues.waiting(queue)));
+        telemetry::register_metrics(&mut registry);
+        if let Databases::File(database) = &self.databases {
+            registry.survey(disk(database.path().to_owned()));
+            register_writer(&mut registry, database);
         }
-
-        self.auth.register_metrics(&mut registry);
-        self.exchanger.register_metrics(&mut registry);
-        self.bc_gateway.register_metrics(&mut registry);
-        self.notification.register_metrics(&mut registry);
-        self.wallet.register_metrics(&mut registry);
-        registry.survey(Arc::new(balance::store::sqlite::SqliteLedger::new(
-            self.database.clone(),
-        )));
-        registry.survey(Arc::new(wallet::store::sqlite::SagaSurvey::new(self.database.clone())));
-
-        let (exchanger, bc_gateway) = (&self.exchanger, &self.bc_gateway);
-        let (notification, wallet) = (&self.notification, &self.wallet);
-        for (service, dispatcher, worker) in [
-            (
-                ServiceName::Exchanger,
-                exchanger.dispatcher_metrics(),
-                Some(exchanger.worker_metrics()),
-            ),
-            (
-                ServiceName::BcGateway,
-                bc_gateway.dispatcher_metrics(),
-                Some(bc_gateway.worker_metrics()),
-            ),
-            (
-                ServiceName::Notification,
-                notification.dispatcher_metrics(),
-                Some(notification.worker_metrics()),
-            ),
-            (ServiceName::Wallet, wallet.dispatcher_metrics(), None),
-        ] {
-            register_deliveries(&mut registry, service, dispatcher);
-            if let Some(worker) = worker {
-                register_claims(&mut registry, service, worker);
+        if let Databases::Server(pools) = &self.databases {
+            for (service, database) in pools.iter() {
+                register_connections(&mut registry, *service, database);
             }
-            registry.survey(Arc::new(Unfinished {
-                service,
-                destinations: dispatcher.lanes().map(|(destination, _)| destination).collect(),
-                has_commands: worker.is_some(),
-                database: self.database.clone(),
-            }));
+        }
+        self.queues.register_metrics(&mut registry);
+        for (peer, metrics) in &self.peers {
+            peers::register_metrics(&mut registry, *peer, metrics);
+        }
+        for part in &self.services {
+            self.register(&mut registry, &**part);
         }
         registry
     }
+
+    /// The reference of what this process shows, and of what services that run apart show besides.
+    #[must_use]
+    pub fn metrics_reference(&self) -> String {
+        let elsewhere = [&CONNECTIONS, &WAITING_CALLERS].into_iter();
+        let elsewhere = elsewhere.chain(queues::OF_NATS).chain(peers::OF_PEERS);
+        self.metrics().reference_markdown(&elsewhere.collect::<Vec<_>>())
+    }
+
+    fn register(&self, registry: &mut Registry, part: &dyn Part) {
+        let service = part.service();
+        part.register_metrics(registry);
+        match service {
+            ServiceName::Balance => registry.survey(self.databases.survey_of_the_ledger()),
+            ServiceName::Wallet => registry.survey(self.databases.survey_of_sagas()),
+            ServiceName::Auth | ServiceName::Exchanger | ServiceName::BcGateway | ServiceName::Notification => {}
+        }
+        if let Some(worker) = part.worker_metrics() {
+            register_claims(registry, service, worker);
+        }
+        let Some(dispatcher) = part.dispatcher_metrics() else {
+            return;
+        };
+        register_deliveries(registry, service, dispatcher);
+        registry.survey(Arc::new(Unfinished {
+            service,
+            destinations: dispatcher.lanes().map(|(destination, _)| destination).collect(),
+            has_commands: part.worker_metrics().is_some(),
+            databases: self.databases.clone(),
+        }));
+    }
 }
 
-fn register_writer(registry: &mut Registry, database: &Database) {
+fn register_writer(registry: &mut Registry, database: &sqlite::Database) {
     type Which<T> = fn(&WriterMetrics) -> &T;
     let histograms: [(&'static Family, Which<contracts::metrics::Histogram>); 3] = [
         (&COMMIT_JOBS, |writer| &writer.jobs),
@@ -183,6 +194,17 @@ fn register_writer(registry: &mut Registry, database: &Database) {
     }
     let writer = database.writer().clone();
     registry.value(&WAITING_JOBS, &[], move || whole(writer.waiting()));
+}
+
+fn register_connections(registry: &mut Registry, service: ServiceName, database: &postgres::Database) {
+    let mut show = |family: &'static Family, labels: &[&str], count: fn(postgres::Connections) -> usize| {
+        let database = database.clone();
+        registry.value(family, labels, move || whole(count(database.connections())));
+    };
+    let service = service.as_str();
+    show(&CONNECTIONS, &[service, "open"], |connections| connections.open);
+    show(&CONNECTIONS, &[service, "idle"], |connections| connections.idle);
+    show(&WAITING_CALLERS, &[service], |connections| connections.waited_for);
 }
 
 fn register_deliveries(registry: &mut Registry, service: ServiceName, dispatcher: &DispatcherMetrics) {
@@ -221,7 +243,37 @@ struct Unfinished {
     service: ServiceName,
     destinations: Vec<Destination>,
     has_commands: bool,
-    database: Database,
+    databases: Databases,
+}
+
+impl Unfinished {
+    async fn look(&self) -> Result<(OutboxSurvey, Option<CommandsSurvey>), StoreError> {
+        let (service, has_commands) = (self.service, self.has_commands);
+        match self.databases.of(service) {
+            Books::File(database) => {
+                let found = database.readers().run(move |connection| {
+                    let commands = has_commands
+                        .then(|| sqlite::survey_commands(connection, service))
+                        .transpose()?;
+                    Ok((sqlite::survey_outbox(connection, service)?, commands))
+                });
+                found.await
+            }
+            Books::Server(database) => {
+                let mut tx = database.snapshot().await?;
+                let found = async {
+                    let commands = match has_commands {
+                        true => Some(postgres::survey_commands(&mut tx, service).await?),
+                        false => None,
+                    };
+                    Ok((postgres::survey_outbox(&mut tx, service).await?, commands))
+                };
+                let found: Result<_, TxError> = found.await;
+                tx.roll_back().await;
+                Ok(found?)
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -235,13 +287,8 @@ impl Survey for Unfinished {
     }
 
     async fn read(&self, now: Timestamp) -> Result<Figures, String> {
-        let (name, has_commands) = (self.service, self.has_commands);
-        let found = self.database.readers().run(move |connection| {
-            let commands = has_commands.then(|| survey_commands(connection, name)).transpose()?;
-            Ok((survey_outbox(connection, name)?, commands))
-        });
-        let (outbox, commands) = found.await.map_err(|error| error.to_string())?;
-        let service = name.as_str();
+        let (outbox, commands) = self.look().await.map_err(|error| error.to_string())?;
+        let service = self.service.as_str();
         let mut figures = Figures::new();
         // Those without rows are shown as well: an alert on a figure that is missing never comes.
         for destination in &self.destinations {

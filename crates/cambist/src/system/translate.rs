@@ -102,7 +102,9 @@ pub(super) fn notification(settings: &Settings) -> anyhow::Result<notification::
     })
 }
 
-pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
+/// `alone`: whether no other process works on the same database.
+pub(super) fn wallet(settings: &Settings, alone: bool) -> wallet::Settings {
+    let usual = wallet::Streams::default();
     wallet::Settings {
         deposits: match settings.deposits {
             Deposits::SelfService => wallet::Deposits::SelfService,
@@ -113,13 +115,17 @@ pub(super) fn wallet(settings: &Settings) -> wallet::Settings {
         streams: wallet::Streams {
             most: settings.max_streams,
             most_per_user: settings.max_streams_per_user,
-            // Nobody else commits; a look now and then costs little all the same.
-            look_again: Duration::from_secs(30),
-            ..wallet::Streams::default()
+            // Where nobody else commits, a look now and then costs little all the same.
+            look_again: if alone {
+                Duration::from_secs(30)
+            } else {
+                usual.look_again
+            },
+            ..usual
         },
         key_lifetime: settings.idempotency_retention,
         sweep_every: settings.sweep_interval,
-        single_process: true,
+        single_process: alone,
         ..wallet::Settings::default()
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bc_gateway::Custody;
 use bc_gateway::ports::Chain;
 use contracts::clients::{Auth, Balance, BcGateway, Exchanger, Notification};
-use contracts::{Clock, Entropy, ServiceName};
+use contracts::operators::DeadLetters;
+use contracts::{Clock, Entropy};
 use exchanger::ports::Venue;
 use notification::ports::Mailer;
 use service_kit::auth::TokenVerifier;
@@ -14,29 +15,21 @@ use service_kit::internal::InternalTokens;
 use service_kit::openapi::Routes;
 use service_kit::operators::dead_letter_routes;
 use service_kit::settings::Settings;
-use storage::commands::CommandStore;
-use storage::sqlite::{Database, OutboxRows, SqliteCommands, SqliteLetters, SqliteOutbox};
 use transport::queue::Transport;
 
+use super::databases::Databases;
+use super::part::{Commanded, Sending};
+use super::stores::{AuthStores, CommandStores, WalletStores};
 use super::translate;
 
 /// What all services have in common.
 pub(super) struct Wiring {
     pub(super) settings: Settings,
-    pub(super) database: Database,
+    pub(super) databases: Databases,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) tokens: Arc<InternalTokens>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-}
-
-/// A service that carries out commands, with these, and with the rows of its outbox on their way to its dispatcher.
-pub(super) struct Wired<S> {
-    pub(super) service: S,
-    pub(super) commands: Arc<dyn CommandStore>,
-    pub(super) rows: OutboxRows,
-    /// The routes of its dead letters.
-    pub(super) letters: Routes,
 }
 
 /// Whom the wallet calls.
@@ -49,10 +42,8 @@ pub(super) struct Neighbours {
 }
 
 impl Wiring {
-    /// The routes of a service's dead letters, which go back to `outbox` or to one of its `commands`.
-    fn letters(&self, service: ServiceName, outbox: SqliteOutbox, commands: Option<SqliteCommands>) -> Routes {
-        let letters = SqliteLetters::new(service, self.database.clone(), outbox, commands);
-        dead_letter_routes(Arc::new(letters), Arc::clone(&self.clock), &self.tokens)
+    fn letters(&self, letters: Arc<dyn DeadLetters>) -> Routes {
+        dead_letter_routes(letters, Arc::clone(&self.clock), &self.tokens)
     }
 
     fn capacity(&self) -> usize {
@@ -60,13 +51,13 @@ impl Wiring {
     }
 
     pub(super) fn auth(&self) -> auth::Service {
-        let users = Arc::new(auth::store::sqlite::SqliteAuth::new(self.database.clone()));
+        let AuthStores { users, keys, failures } = self.databases.auth();
         let hasher = auth::Argon2Pool::new(translate::hashing(&self.settings), Arc::clone(&self.entropy));
         let rate_limit = RateLimit::per_minute(self.settings.requests_per_minute, Arc::clone(&self.clock));
         auth::Service::new(auth::Dependencies {
-            users: users.clone(),
-            keys: users.clone(),
-            failures: users,
+            users,
+            keys,
+            failures,
             hasher: Arc::new(hasher),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -78,40 +69,29 @@ impl Wiring {
 
     pub(super) fn balance(&self) -> balance::Service {
         balance::Service::new(balance::Dependencies {
-            ledger: Arc::new(balance::store::sqlite::SqliteLedger::new(self.database.clone())),
+            ledger: self.databases.ledger(),
             clock: Arc::clone(&self.clock),
             internal_tokens: Arc::clone(&self.tokens),
         })
     }
 
-    pub(super) fn exchanger(&self, balance: Arc<dyn Balance>, venue: Arc<dyn Venue>) -> Wired<exchanger::Service> {
+    pub(super) fn exchanger(&self, balance: Arc<dyn Balance>, venue: Arc<dyn Venue>) -> Commanded<exchanger::Service> {
         let times = translate::command_times(&self.settings);
-        let (stores, rows) =
-            exchanger::store::sqlite::SqliteExchanger::new(self.database.clone(), times, self.capacity());
-        let letters = self.letters(
-            ServiceName::Exchanger,
-            stores.outbox.clone(),
-            Some(stores.commands.clone()),
-        );
-        let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
-        let service = exchanger::Service::new(exchanger::Dependencies {
-            commands: Arc::clone(&commands),
-            installation: Arc::new(stores.installation),
-            outbox: Arc::new(stores.outbox),
-            balance,
-            venue,
-            transport: Arc::clone(&self.transport),
-            internal_tokens: Arc::clone(&self.tokens),
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
-            settings: translate::exchanger(&self.settings),
-        });
-        Wired {
-            service,
-            commands,
-            rows,
-            letters,
-        }
+        let (stores, installation) = self.databases.exchanger(times, self.capacity());
+        self.commanded(stores, |stores| {
+            exchanger::Service::new(exchanger::Dependencies {
+                commands: Arc::clone(&stores.commands),
+                installation,
+                outbox: Arc::clone(&stores.outbox),
+                balance,
+                venue,
+                transport: Arc::clone(&self.transport),
+                internal_tokens: Arc::clone(&self.tokens),
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+                settings: translate::exchanger(&self.settings),
+            })
+        })
     }
 
     pub(super) fn bc_gateway(
@@ -119,70 +99,54 @@ impl Wiring {
         balance: Arc<dyn Balance>,
         chain: Arc<dyn Chain>,
         custody: Custody,
-    ) -> Wired<bc_gateway::Service> {
+    ) -> Commanded<bc_gateway::Service> {
         let times = translate::command_times(&self.settings);
-        let (stores, rows) =
-            bc_gateway::store::sqlite::SqliteBcGateway::new(self.database.clone(), times, self.capacity());
-        let letters = self.letters(
-            ServiceName::BcGateway,
-            stores.outbox.clone(),
-            Some(stores.commands.clone()),
-        );
-        let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
-        let service = bc_gateway::Service::new(bc_gateway::Dependencies {
-            commands: Arc::clone(&commands),
-            transfers: Arc::new(stores.transfers),
-            outbox: Arc::new(stores.outbox),
-            balance,
-            chain,
-            custody,
-            transport: Arc::clone(&self.transport),
-            internal_tokens: Arc::clone(&self.tokens),
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
-            settings: translate::bc_gateway(&self.settings),
-        });
-        Wired {
-            service,
-            commands,
-            rows,
-            letters,
-        }
-    }
-
-    pub(super) fn notification(&self, mailer: Arc<dyn Mailer>) -> anyhow::Result<Wired<notification::Service>> {
-        let times = translate::command_times(&self.settings);
-        let (stores, rows) =
-            notification::store::sqlite::SqliteNotifications::new(self.database.clone(), times, self.capacity());
-        let letters = self.letters(
-            ServiceName::Notification,
-            stores.outbox.clone(),
-            Some(stores.commands.clone()),
-        );
-        let commands: Arc<dyn CommandStore> = Arc::new(stores.commands);
-        let service = notification::Service::new(notification::Dependencies {
-            commands: Arc::clone(&commands),
-            outbox: Arc::new(stores.outbox),
-            transport: Arc::clone(&self.transport),
-            mailer,
-            clock: Arc::clone(&self.clock),
-            entropy: Arc::clone(&self.entropy),
-            internal_tokens: Arc::clone(&self.tokens),
-            settings: translate::notification(&self.settings)?,
-        });
-        Ok(Wired {
-            service,
-            commands,
-            rows,
-            letters,
+        let (stores, transfers) = self.databases.bc_gateway(times, self.capacity());
+        self.commanded(stores, |stores| {
+            bc_gateway::Service::new(bc_gateway::Dependencies {
+                commands: Arc::clone(&stores.commands),
+                transfers,
+                outbox: Arc::clone(&stores.outbox),
+                balance,
+                chain,
+                custody,
+                transport: Arc::clone(&self.transport),
+                internal_tokens: Arc::clone(&self.tokens),
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+                settings: translate::bc_gateway(&self.settings),
+            })
         })
     }
 
-    pub(super) fn wallet(&self, neighbours: Neighbours) -> (wallet::Service, OutboxRows, Routes) {
-        let (outbox, rows) = SqliteOutbox::new(ServiceName::Wallet, self.database.clone(), self.capacity());
-        let letters = self.letters(ServiceName::Wallet, outbox.clone(), None);
-        let orders = wallet::store::sqlite::SqliteWallet::new(self.database.clone(), outbox.clone());
-        let orders = Arc::new(orders);
+    pub(super) fn notification(&self, mailer: Arc<dyn Mailer>) -> anyhow::Result<Commanded<notification::Service>> {
+        let times = translate::command_times(&self.settings);
+        let settings = translate::notification(&self.settings)?;
+        let stores = self.databases.notification(times, self.capacity());
+        Ok(self.commanded(stores, |stores| {
+            notification::Service::new(notification::Dependencies {
+                commands: Arc::clone(&stores.commands),
+                outbox: Arc::clone(&stores.outbox),
+                transport: Arc::clone(&self.transport),
+                mailer,
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+                internal_tokens: Arc::clone(&self.tokens),
+                settings,
+            })
+        }))
+    }
+
+    pub(super) fn wallet(&self, neighbours: Neighbours) -> Sending<wallet::Service> {
+        let WalletStores {
+            orders,
+            deposits,
+            freezes,
+            keys,
+            outbox,
+            rows,
+            letters,
+        } = self.databases.wallet(self.capacity());
         let Neighbours {
             auth,
             balance,
@@ -199,11 +163,11 @@ impl Wiring {
             settings.token_cache,
         );
         let service = wallet::Service::new(wallet::Dependencies {
-            orders: orders.clone(),
-            deposits: orders.clone(),
-            freezes: orders.clone(),
-            keys: orders,
-            outbox: Arc::new(outbox),
+            orders,
+            deposits,
+            freezes,
+            keys,
+            outbox,
             auth,
             balance,
             exchanger,
@@ -214,8 +178,31 @@ impl Wiring {
             internal_tokens: Arc::clone(&self.tokens),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            settings: translate::wallet(settings),
+            settings: translate::wallet(settings, self.databases.is_ours_alone()),
         });
-        (service, rows, letters)
+        Sending {
+            service,
+            rows,
+            letters: self.letters(letters),
+        }
+    }
+
+    /// The service that `make` makes of its stores, with what runs beside it.
+    fn commanded<S>(&self, stores: CommandStores, make: impl FnOnce(&CommandStores) -> S) -> Commanded<S> {
+        let service = make(&stores);
+        let CommandStores {
+            commands,
+            outbox: _,
+            rows,
+            letters,
+        } = stores;
+        Commanded {
+            sending: Sending {
+                service,
+                rows,
+                letters: self.letters(letters),
+            },
+            commands,
+        }
     }
 }

@@ -3,11 +3,12 @@
 
 mod damages;
 mod operator;
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cambist::audit::{MAX_FINDINGS, audit};
+use cambist::audit::{Finding, MAX_FINDINGS, Report, audit};
 use exchanger::venue::simulated::Conduct;
 use reqwest::Method;
 use rusqlite::Connection;
@@ -19,7 +20,7 @@ use test_kit::system::TestSystem;
 
 use self::damages::{Damage, damages, unreadable};
 
-/// A sound database with something of everything in it:
+/// Leaves something of everything in a database:
 ///
 /// | order | |
 /// |---|---|
@@ -30,8 +31,7 @@ use self::damages::{Damage, damages, unreadable};
 /// | 5 | a buy of 30, still at the venue, which is silent |
 ///
 /// and deposit 1 of 600, and correction 1: one cent for user 2. User 3 has a wallet and nothing in it.
-async fn sound_database(folder: &TempDir) -> PathBuf {
-    let system = TestSystem::start().await;
+async fn a_day(system: &TestSystem) {
     let user = system.api.given_a_user_with("ada", "600").await;
     system.api.given_a_user("bob").await;
     user.order_at_its_end(placed(&user.buy("30", None).await)).await;
@@ -45,6 +45,12 @@ async fn sound_database(folder: &TempDir) -> PathBuf {
     system
         .operator(Method::PATCH, "/balance/wallet/2", Some(correction))
         .await;
+}
+
+/// A database after [`a_day`].
+async fn sound_database(folder: &TempDir) -> PathBuf {
+    let system = TestSystem::start().await;
+    a_day(&system).await;
     system.assert_clean();
     // Beside the running system, as a backup would be made.
     let copy = folder.path().join("sound.db");
@@ -88,18 +94,21 @@ async fn whatever_is_tampered_with_is_found_and_named() {
     for damage in damages() {
         let database = damaged(&folder, &sound, &damage);
         let report = audit(&database, |_| {}).unwrap_or_else(|error| panic!("{}: {error}", damage.what));
-        for (subject, problem) in &damage.expected {
-            let findings = report.findings();
-            let found =
-                |finding: &&cambist::audit::Finding| finding.subject == *subject && finding.problem.contains(problem);
-            assert!(
-                findings.iter().any(|finding| found(&finding)),
-                "{}: {subject} … {problem} is not among the findings: {findings:#?}",
-                damage.what
-            );
-        }
-        assert!(!report.is_clean(), "{}", damage.what);
+        assert_found(&damage, &report);
     }
+}
+
+fn assert_found(damage: &Damage, report: &Report) {
+    for (subject, problem) in &damage.expected {
+        let findings = report.findings();
+        let found = |finding: &Finding| finding.subject == *subject && finding.problem.contains(problem);
+        assert!(
+            findings.iter().any(found),
+            "{}: {subject} … {problem} is not among the findings: {findings:#?}",
+            damage.what
+        );
+    }
+    assert!(!report.is_clean(), "{}", damage.what);
 }
 
 #[tokio::test]
@@ -197,15 +206,22 @@ async fn what_cannot_be_audited_is_said_in_one_line() {
 async fn a_database_with_nothing_right_in_it_is_listed_up_to_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let sound = sound_database(&folder).await;
-    let damage = Damage {
+    let report = audit(&damaged(&folder, &sound, &two_thousand()), |_| {}).unwrap();
+    assert_listed_up_to_a_limit(&report);
+}
+
+fn two_thousand() -> Damage {
+    Damage {
         what: "two thousand deposits that were never booked",
         sql: "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2099)
             INSERT INTO wallet_deposits (deposit_id, user_id, currency, amount, reference, status, next_attempt_at,
             created_at) SELECT i, 2, 'USD', x'80000000000000000000000000000001', 'r' || i, 'booked', 0, 0 FROM n"
             .to_owned(),
         expected: Vec::new(),
-    };
-    let report = audit(&damaged(&folder, &sound, &damage), |_| {}).unwrap();
+    }
+}
+
+fn assert_listed_up_to_a_limit(report: &Report) {
     assert_eq!(report.findings().len(), MAX_FINDINGS);
     assert_eq!(report.to_json()["findings_not_listed"], 1_000);
     assert!(report.to_string().contains("2000 findings"), "{report}");

@@ -53,7 +53,7 @@ fn in_bad_company(program: Program, seed: u64) -> Program {
 }
 
 /// 10 fiat, with the spread and the fee of bad company.
-fn its_terms() -> Terms {
+pub(crate) fn its_terms() -> Terms {
     Terms {
         ask: "10.05".parse().unwrap(),
         bid: "9.95".parse().unwrap(),
@@ -61,7 +61,8 @@ fn its_terms() -> Terms {
     }
 }
 
-fn seed() -> u64 {
+/// What chance is drawn from: given to repeat a run, or new.
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("CAMBIST_TEST_SEED").ok();
     let seed = given.map(|text| text.parse().expect("CAMBIST_TEST_SEED is a whole number"));
     let seed = seed.unwrap_or_else(|| SystemEntropy.next_u64() >> 32);
@@ -70,7 +71,7 @@ fn seed() -> u64 {
 }
 
 /// Users by the names they log in with.
-async fn given_users(api: &Api, count: u64) -> BTreeMap<String, User> {
+pub(crate) async fn given_users(api: &Api, count: u64) -> BTreeMap<String, User> {
     let mut registering = JoinSet::new();
     for number in 0..count {
         let api = api.clone();
@@ -109,7 +110,11 @@ async fn audited(program: &Program) -> Value {
 
 /// Nothing is in flight, the house has what it began with, and the users have what they think they have.
 async fn audited_at_rest(program: &Program, found: &Reckoning) {
-    let report = audited(program).await;
+    assert_at_rest(&audited(program).await, found);
+}
+
+/// The same of a report.
+pub(crate) fn assert_at_rest(report: &Value, found: &Reckoning) {
     assert_eq!(
         (&report["orders_in_flight"], &report["orders_stuck"]),
         (&json!(0), &json!(0)),

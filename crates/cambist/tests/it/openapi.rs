@@ -17,7 +17,7 @@ use tokio::process::Command;
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// A folder of the workspace.
-fn workspace(path: &str) -> PathBuf {
+pub(crate) fn workspace(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 

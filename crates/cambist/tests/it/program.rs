@@ -182,10 +182,10 @@ async fn migrate_makes_the_database_once_and_again_changes_nothing() {
     let (code, second, _) = program.run(&["audit", "--json"]).await;
     assert_eq!((code, second), (Some(0), first));
     let elsewhere = program
-        .with("CAMBIST_DATABASE_URL", "postgres://db/cambist")
+        .with("CAMBIST_DATABASE_URL", "mysql://db/cambist")
         .run(&["migrate"])
         .await;
-    assert_one_line(&elsewhere, &["database_url", "postgres"]);
+    assert_one_line(&elsewhere, &["database_url", "mysql", "postgres"]);
 }
 
 #[tokio::test]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use ::http::HeaderValue;
 use ::http::header::{CACHE_CONTROL, CONNECTION};
+use ::http::{HeaderValue, Method, StatusCode};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::Route;
+use contracts::traces::{self, Span, TraceContext, within};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -95,6 +96,7 @@ impl Service<Request> for Guarded {
         // The route, not the path: what a client writes into a path does not belong into logs.
         let template = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
+        let traced = traced(&request, template.as_ref());
         let sender = Sender::default();
         // Nothing of it happens before it is polled.
         let answer = self.route.call(sender.clone().watched(request));
@@ -104,7 +106,8 @@ impl Service<Request> for Guarded {
             let span = in_flight.span();
             let started = Instant::now();
             let answering = async {
-                let mut response = guarded(&guard, answer, &sender).await;
+                let cause = traced.as_ref().map(Span::context);
+                let mut response = within(cause, guarded(&guard, answer, &sender)).await;
                 // Balances and tokens are nobody else's; a handler that knows better says so itself.
                 response
                     .headers_mut()
@@ -114,10 +117,46 @@ impl Service<Request> for Guarded {
                 in_flight.answer(response.status(), took);
                 let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
                 tracing::debug!(status = response.status().as_u16(), ms, "answered");
+                describe(traced, response.status());
                 response
             };
             Ok(answering.instrument(span).await)
         })
+    }
+}
+
+/// The span of a request, below the one that its client names: what is no `traceparent` is ignored.
+fn traced(request: &Request, template: Option<&MatchedPath>) -> Option<Span> {
+    if !traces::are_collected() {
+        return None;
+    }
+    let named = request.headers().get("traceparent");
+    let cause = named
+        .and_then(|named| named.to_str().ok())
+        .and_then(TraceContext::parse);
+    // The template, as in logs and metrics.
+    Span::serving(known(request.method()), template.map(MatchedPath::as_str), cause)
+}
+
+/// The method, unless a client has invented it.
+fn known(method: &Method) -> Option<&'static str> {
+    match *method {
+        Method::GET => Some("GET"),
+        Method::POST => Some("POST"),
+        Method::PATCH => Some("PATCH"),
+        Method::PUT => Some("PUT"),
+        Method::DELETE => Some("DELETE"),
+        Method::HEAD => Some("HEAD"),
+        Method::OPTIONS => Some("OPTIONS"),
+        _ => None,
+    }
+}
+
+fn describe(traced: Option<Span>, status: StatusCode) {
+    let Some(mut span) = traced else { return };
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.fail();
     }
 }
 

@@ -141,11 +141,14 @@ settings! {
         /// How many connections to the mail server may be open, and mails under way, at once.
         smtp_connections: NonZeroUsize = "8";
     }
-    "Logs" {
+    "Logs and traces" {
         /// Which log lines are written: a level, or levels per module (`info,exchanger=debug`).
         log: LogFilter = "info";
         /// How log lines look: for people, as JSON, or by whether standard error is a terminal.
         log_format: LogFormat = "auto";
+        /// Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`. One trace
+        /// for each order, over all services. Empty: none are made.
+        otlp_endpoint: Option<ServiceUrl> = "";
     }
     "Access" {
         /// The token this process presents to other services. `up` makes one at its first start.

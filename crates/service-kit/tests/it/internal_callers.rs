@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, patch, post};
-use contracts::ServiceName;
+use contracts::{OrderId, ServiceName, traces};
 use service_kit::internal::{Allowed, Caller, InternalTokens, allow};
 use service_kit::settings::{CallerTokens, Secret, Value as _};
 
@@ -68,6 +68,31 @@ async fn each_route_is_for_its_callers_and_nobody_else() {
             }
         }
     }
+}
+
+struct Nobody;
+
+impl traces::Collector for Nobody {
+    fn take(&self, _: traces::Ended) {}
+}
+
+#[tokio::test]
+async fn the_causes_of_orders_are_learnt_from_those_who_may_call_and_from_nobody_else() {
+    traces::collect(Nobody);
+    let server = server().await;
+    let cause = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let order = |number| OrderId::try_new(number).unwrap();
+    let tell = async |token: &str, causes: String| {
+        let request = client().post(server.url("/withdraw/2")).bearer_auth(token);
+        let request = request.header(traces::CAUSES_HEADER, causes);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(tell("exchanger-token-1", format!("901={cause}")).await, 403);
+    assert_eq!(tell("nobody", format!("902={cause}")).await, 401);
+    let several = format!("903={cause},904=nonsense,905={cause}");
+    assert_eq!(tell("wallet-token-123456", several).await, 200);
+    let known = [901, 902, 903, 904, 905].map(|number| traces::cause_of(order(number)).is_some());
+    assert_eq!(known, [false, false, true, false, true]);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! How commands are named and what is said of them, on every database alike.
 
-use contracts::OrderId;
 use contracts::messages::{Message, Queue, SCHEMA_VERSION, Status, StepResult};
 use contracts::operators::Instruction;
+use contracts::{OrderId, traces};
 use jiff::Timestamp;
 
 use super::{Amended, Amendment, CommandKey, Intervention, State};
@@ -49,7 +49,8 @@ pub(crate) fn message(
         status,
         schema_version: SCHEMA_VERSION,
         occurred_at: now,
-        traceparent: None,
+        // Stored with its row: it is known after a crash as well.
+        traceparent: traces::cause_of(order_id).map(|cause| cause.to_string()),
         result,
     }
 }

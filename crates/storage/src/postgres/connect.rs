@@ -205,6 +205,10 @@ impl Way {
         self.pool.get().await
     }
 
+    pub(super) fn status(&self) -> deadpool_postgres::Status {
+        self.pool.status()
+    }
+
     /// Why no connection could be had.
     pub(super) fn unreachable(&self, error: &PoolError) -> ConnectError {
         match error {

@@ -86,6 +86,17 @@ impl Database {
         self.service
     }
 
+    /// How its connections stand.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let status = self.way.status();
+        Connections {
+            open: status.size,
+            idle: status.available,
+            waited_for: status.waiting,
+        }
+    }
+
     /// The tries of one transaction; [`in_transaction!`](crate::in_transaction) goes through them.
     #[must_use]
     pub const fn tries(&self) -> Tries<'_> {
@@ -121,6 +132,17 @@ impl Database {
             | PoolError::PostCreateHook(_) => StoreError::Unavailable(self.way.unreachable(&error).to_string()),
         })
     }
+}
+
+/// How the connections of a service stand, for whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// How many there are.
+    pub open: usize,
+    /// How many of these nobody uses.
+    pub idle: usize,
+    /// How many callers wait for one.
+    pub waited_for: usize,
 }
 
 /// The tries of one transaction.

@@ -16,7 +16,8 @@ use crate::migrations::{self, Migration, Migrations, SchemaError, none_missing};
 const LOCK: i64 = 0x0063_616d_6269_7374;
 /// How long one migration waits for another, and for the locks on tables that are in use; its work takes as long as it
 /// takes, whatever the database's settings say.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0";
+const PATIENCE: &str =
+    "SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning";
 
 const TABLE: &str = "
 CREATE SCHEMA IF NOT EXISTS cambist;

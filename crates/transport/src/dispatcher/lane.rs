@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::traced::Spans;
 use super::{Courier, Delivered, Dispatcher, MAX_ROWS, UnderWay};
 use crate::metrics::LaneMetrics;
 use crate::panic_text;
@@ -170,6 +171,7 @@ impl Lane {
     }
 
     async fn deliver(&self, rows: Vec<OutboxRow>) {
+        let mut spans = Spans::begin(&rows);
         match self.attempt(&rows).await {
             Ok(outcomes) => {
                 self.note(
@@ -177,13 +179,15 @@ impl Lane {
                         .iter()
                         .any(|outcome| !matches!(outcome, Delivered::NotYet { .. })),
                 );
-                for (row, outcome) in rows.into_iter().zip(outcomes) {
+                for (place, (row, outcome)) in rows.into_iter().zip(outcomes).enumerate() {
+                    spans.end(place, &outcome);
                     self.settle(row, outcome).await;
                 }
             }
             Err(Failure::TimedOut) => {
                 self.note(false);
-                for row in rows {
+                for (place, row) in rows.into_iter().enumerate() {
+                    spans.end(place, &timed_out());
                     self.settle(row, timed_out()).await;
                 }
             }

@@ -1,9 +1,9 @@
 //! The ledger over HTTP.
 
 use async_trait::async_trait;
-use contracts::UserId;
 use contracts::clients::{Balance, ClientError, Opened, WalletBalances};
-use contracts::ledger::{MAX_POSTINGS, Posting, PostingOutcome, Refusal, StatementLine};
+use contracts::ledger::{MAX_POSTINGS, Origin, Posting, PostingOutcome, Refusal, StatementLine};
+use contracts::{OrderId, UserId};
 use serde::Deserialize;
 
 use super::batch;
@@ -86,6 +86,14 @@ impl Balance for HttpBalance {
         let refuse = |detail| PostingOutcome::Refused {
             refusal: Refusal::Invalid { detail },
         };
-        batch::send(&self.0, "/transfers", &postings, MAX_POSTINGS, Repeat::Always, refuse).await
+        let repeat = Repeat::Always;
+        batch::send_caused(&self.0, "/transfers", &postings, MAX_POSTINGS, repeat, refuse, order_of).await
+    }
+}
+
+fn order_of(posting: &Posting) -> Option<OrderId> {
+    match posting.transfers.first()?.id.origin {
+        Origin::Order(order) => Some(order),
+        Origin::Deposit(_) | Origin::Adjustment(_) | Origin::Funding => None,
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use contracts::clients::{ClientError, MAX_BATCH_BYTES, Submission};
+use contracts::{OrderId, traces};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,19 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
     repeat: Repeat,
     refuse: impl Fn(String) -> O,
 ) -> Result<Vec<O>, ClientError> {
+    send_caused(peer, path, items, most, repeat, refuse, |_| None).await
+}
+
+/// [`send`], for items that orders caused: the other side goes on with their traces.
+pub(super) async fn send_caused<I: Serialize, O: DeserializeOwned>(
+    peer: &Peer,
+    path: &'static str,
+    items: &[I],
+    most: usize,
+    repeat: Repeat,
+    refuse: impl Fn(String) -> O,
+    order_of: impl Fn(&I) -> Option<OrderId>,
+) -> Result<Vec<O>, ClientError> {
     let deadline = peer.deadline();
     let mut outcomes = Vec::with_capacity(items.len());
     let mut parts: VecDeque<&[I]> = items.chunks(most.max(1)).collect();
@@ -45,7 +59,10 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
         let heard = if body.len() > MAX_BATCH_BYTES {
             Heard::Refused(format!("it has more than {MAX_BATCH_BYTES} bytes"))
         } else {
-            let request = Request::post(path, Some(body), repeat);
+            let request = Request {
+                causes: traces::causes_of(part.iter().filter_map(&order_of)),
+                ..Request::post(path, Some(body), repeat)
+            };
             let answer = peer.call(&request, deadline, |answer| heard(answer, part.len())).await;
             answer.map_err(|error| if untouched { error } else { unknown(error) })?
         };
@@ -66,10 +83,15 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
 }
 
 /// Commands for the services that carry them out. They are idempotent by (order id, step).
-pub(super) async fn submit<C: Serialize>(peer: &Peer, commands: &[C]) -> Result<Vec<Submission>, ClientError> {
+pub(super) async fn submit<C: Serialize>(
+    peer: &Peer,
+    commands: &[C],
+    order_of: impl Fn(&C) -> OrderId,
+) -> Result<Vec<Submission>, ClientError> {
     let most = contracts::clients::MAX_COMMANDS;
     let refuse = |detail| Submission::Invalid { detail };
-    send(peer, "/commands", commands, most, Repeat::Always, refuse).await
+    let order_of = |command: &C| Some(order_of(command));
+    send_caused(peer, "/commands", commands, most, Repeat::Always, refuse, order_of).await
 }
 
 fn heard<O: DeserializeOwned>(answer: Answer<'_>, items: usize) -> Result<Heard<O>, Unreadable> {

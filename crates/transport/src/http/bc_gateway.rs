@@ -17,7 +17,7 @@ pub struct HttpBcGateway(pub Peer);
 #[async_trait]
 impl BcGateway for HttpBcGateway {
     async fn submit(&self, commands: Vec<WithdrawCommand>) -> Result<Vec<Submission>, ClientError> {
-        batch::submit(&self.0, &commands).await
+        batch::submit(&self.0, &commands, |command| command.order_id).await
     }
 
     async fn rule(&self, ruling: ChainRuling) -> Result<RulingOutcome, ClientError> {

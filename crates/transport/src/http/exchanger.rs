@@ -17,7 +17,7 @@ pub struct HttpExchanger(pub Peer);
 #[async_trait]
 impl Exchanger for HttpExchanger {
     async fn submit(&self, commands: Vec<ExchangeCommand>) -> Result<Vec<Submission>, ClientError> {
-        batch::submit(&self.0, &commands).await
+        batch::submit(&self.0, &commands, |command| command.order_id).await
     }
 
     async fn rule(&self, ruling: VenueRuling) -> Result<RulingOutcome, ClientError> {

@@ -14,6 +14,6 @@ pub struct HttpNotification(pub Peer);
 #[async_trait]
 impl Notification for HttpNotification {
     async fn submit(&self, commands: Vec<NotifyCommand>) -> Result<Vec<Submission>, ClientError> {
-        batch::submit(&self.0, &commands).await
+        batch::submit(&self.0, &commands, |command| command.order_id).await
     }
 }

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use contracts::Entropy;
 use contracts::clients::ClientError;
 use contracts::metrics::Stopwatch;
+use contracts::traces;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use tokio::sync::Semaphore;
@@ -20,7 +21,6 @@ use super::failure::{Answer, Failure, FailureKind, Received, Unreadable, judge};
 use super::metrics::PeerMetrics;
 use super::options::{InvalidPeer, Options, address, authorization};
 use super::retry::Repeat;
-use super::traceparent;
 
 /// The media type of problems (RFC 9457).
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -60,6 +60,8 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) body: Option<Bytes>,
     pub(super) repeat: Repeat,
+    /// The causes of the orders in it, where that is traced.
+    pub(super) causes: Option<String>,
 }
 
 impl Request {
@@ -70,6 +72,7 @@ impl Request {
             path,
             body: None,
             repeat: Repeat::Always,
+            causes: None,
         }
     }
 
@@ -80,6 +83,7 @@ impl Request {
             path: path.into(),
             body,
             repeat,
+            causes: None,
         }
     }
 }
@@ -270,8 +274,11 @@ impl Peer {
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, JSON).body(body.clone());
         }
-        if let Some(cause) = traceparent::present() {
-            builder = builder.header("traceparent", cause.as_str());
+        if let Some(cause) = traces::present() {
+            builder = builder.header("traceparent", cause.to_string());
+        }
+        if let Some(causes) = &request.causes {
+            builder = builder.header(traces::CAUSES_HEADER, causes);
         }
         builder
     }

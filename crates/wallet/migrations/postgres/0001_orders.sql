@@ -44,7 +44,7 @@ CREATE INDEX orders_keyed ON {service}.orders (order_id)
     WHERE idempotency_key IS NOT NULL AND state IN ('completed', 'failed');
 
 -- The log: `seq` is the order's revision after the entry. The order is no foreign key: that would lock its row once more
--- for every entry, and the audit looks.
+-- for every entry, though both are written together and none is ever deleted.
 CREATE TABLE {service}.order_events (
     order_id bigint NOT NULL,
     seq bigint NOT NULL CHECK (seq > 0),

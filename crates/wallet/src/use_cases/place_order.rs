@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use contracts::clients::ClientError;
-use contracts::{OrderId, ServiceName, UserId};
+use contracts::{OrderId, ServiceName, UserId, traces};
 use storage::StoreError;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -77,10 +77,14 @@ pub(crate) async fn place_order(
     };
     let (mut seat, mut registration) = wallet.holds.seat();
     let reserved = Arc::clone(&place);
+    let cause = traces::present();
     let announce = Box::new(move |undecided: crate::ports::Undecided<OrderId>| {
         registration.register(undecided.id);
         if undecided.new {
             reserved.pass_on();
+            if let Some(cause) = cause {
+                traces::note(undecided.id, cause);
+            }
         }
     });
     let placements = wallet

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::messages::Message;
+use contracts::messages::{Message, Queue};
+use contracts::traces::{self, Span};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,13 @@ pub(super) async fn run(wallet: Arc<Wallet>, mut steps: Box<dyn Subscription>, s
 
 async fn settle(wallet: &Wallet, deliveries: Vec<Delivery>) {
     let messages: Vec<&Message> = deliveries.iter().map(|delivery| &delivery.message).collect();
-    match apply_results(wallet, &messages).await {
+    let mut spans = traced(&messages);
+    let applied = apply_results(wallet, &messages).await;
+    if applied.is_err() {
+        spans.iter_mut().for_each(Span::fail);
+    }
+    drop(spans);
+    match applied {
         Ok(()) => {
             for delivery in deliveries {
                 delivery.done().await;
@@ -60,4 +67,16 @@ async fn settle(wallet: &Wallet, deliveries: Vec<Delivery>) {
             }
         }
     }
+}
+
+/// A span for each message, below the one that sent it; none where nothing is traced.
+fn traced(messages: &[&Message]) -> Vec<Span> {
+    if !traces::are_collected() {
+        return Vec::new();
+    }
+    let span = |message: &&Message| {
+        traces::learn(message);
+        Span::processing(Queue::SagaSteps, message.order_id, message.step)
+    };
+    messages.iter().filter_map(span).collect()
 }

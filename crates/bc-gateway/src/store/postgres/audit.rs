@@ -1,19 +1,18 @@
 //! What an auditor wants to know, read from a snapshot that is handed in.
 
-use contracts::clients::WithdrawCommand;
 use contracts::{Amount, OrderId};
-use storage::commands::State;
+use storage::commands::CommandKey;
 use storage::postgres::{Numeric, Tx, TxError};
 use tokio_postgres::Row;
 
 use super::rows::{bad, to_asset, to_user};
-use crate::domain::movement::Movement;
-use crate::domain::progress::beyond_recall;
-use crate::store::audit::{ExpectedCoins, WithdrawalFact};
+use crate::store::audit::{ExpectedCoins, Stored, WithdrawalFact};
 
 /// Steps are sorted by their bytes, as the other database does, whatever the language of this one.
-const WITHDRAWALS: &str = "SELECT state, result, progress, content FROM bc_gateway.commands
-     WHERE order_id BETWEEN $1 AND $2 ORDER BY order_id, step COLLATE \"C\"";
+const WITHDRAWALS: &str = "SELECT order_id, step, state, result, progress, content,
+         EXISTS (SELECT 1 FROM bc_gateway.reservations AS reservation
+             WHERE reservation.order_id = command.order_id AND reservation.step = command.step)
+     FROM bc_gateway.commands AS command WHERE order_id BETWEEN $1 AND $2 ORDER BY order_id, step COLLATE \"C\"";
 
 const EXPECTED_COINS: &str = "WITH moved AS (
          SELECT from_user, to_user, asset, amount, state = 'done' AS confirmed
@@ -39,13 +38,19 @@ pub async fn withdrawals_of_orders(tx: &mut Tx, first: OrderId, last: OrderId) -
 }
 
 fn to_fact(row: &Row) -> Result<WithdrawalFact, TxError> {
-    let command: WithdrawCommand = serde_json::from_str(row.try_get(3)?)?;
-    let result: Option<&str> = row.try_get(1)?;
+    let stored = Stored {
+        state: row.try_get(2)?,
+        result: row.try_get(3)?,
+        progress: row.try_get(4)?,
+        content: row.try_get(5)?,
+        reserved: row.try_get(6)?,
+    };
     Ok(WithdrawalFact {
-        movement: Movement::of(&command),
-        state: State::from_name(row.try_get(0)?).ok_or_else(|| bad("not a state of a command"))?,
-        result: result.map(serde_json::from_str).transpose()?,
-        begun: beyond_recall(row.try_get(2)?),
+        key: CommandKey {
+            order_id: OrderId::try_new(row.try_get(0)?).map_err(bad)?,
+            step: row.try_get::<_, &str>(1)?.parse().map_err(bad)?,
+        },
+        withdrawal: stored.read(),
     })
 }
 

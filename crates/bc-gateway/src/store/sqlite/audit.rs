@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use contracts::clients::WithdrawCommand;
 use contracts::{Amount, Asset, OrderId, UserId};
 use rusqlite::{Connection, Row, params};
-use storage::commands::State;
+use storage::commands::CommandKey;
 
 use super::statements::{amount, bad, user_from};
-use crate::domain::movement::Movement;
-use crate::domain::progress::beyond_recall;
+use crate::store::audit::Stored;
 pub use crate::store::audit::{ExpectedCoins, WithdrawalFact};
 
 /// The withdrawals of the orders `first` to `last`, both included, ascending by order and step. The caller bounds the
@@ -24,24 +22,29 @@ pub fn withdrawals_of_orders(
 ) -> rusqlite::Result<Vec<WithdrawalFact>> {
     connection
         .prepare_cached(
-            "SELECT state, result, progress, content FROM bc_gateway_commands
-             WHERE order_id BETWEEN ? AND ? ORDER BY order_id, step",
+            "SELECT order_id, step, state, result, progress, content, EXISTS (SELECT 1 FROM bc_gateway_reservations r
+                 WHERE r.order_id = c.order_id AND r.step = c.step)
+             FROM bc_gateway_commands c WHERE order_id BETWEEN ? AND ? ORDER BY order_id, step",
         )?
         .query_map(params![first.get(), last.get()], to_fact)?
         .collect()
 }
 
 fn to_fact(row: &Row<'_>) -> rusqlite::Result<WithdrawalFact> {
-    let command: WithdrawCommand = serde_json::from_str(&row.get::<_, String>(3)?).map_err(|error| bad(3, error))?;
-    let result = row
-        .get::<_, Option<String>>(1)?
-        .map(|text| serde_json::from_str(&text).map_err(|error| bad(1, error)))
-        .transpose()?;
+    let text = |column| row.get_ref(column)?.as_str().map_err(|error| bad(column, error));
+    let stored = Stored {
+        state: text(2)?,
+        result: row.get_ref(3)?.as_str_or_null().map_err(|error| bad(3, error))?,
+        progress: text(4)?,
+        content: text(5)?,
+        reserved: row.get(6)?,
+    };
     Ok(WithdrawalFact {
-        movement: Movement::of(&command),
-        state: State::from_name(&row.get::<_, String>(0)?).ok_or_else(|| bad(0, "not a state of a command"))?,
-        result,
-        begun: beyond_recall(&row.get::<_, String>(2)?),
+        key: CommandKey {
+            order_id: OrderId::try_new(row.get(0)?).map_err(|error| bad(0, error))?,
+            step: text(1)?.parse().map_err(|error| bad(1, error))?,
+        },
+        withdrawal: stored.read(),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::domain::transfer::SignedTransfer;
 use crate::ports::{CoinReservation, Funds, Reservation};
 
 impl Transfer {
-    /// The movement as it was begun. Earlier programs had a customer pay the receiver directly, and reserved nothing.
+    /// The movement as it was begun.
     pub(super) async fn as_begun(
         &self,
         movement: Movement,
@@ -32,8 +32,7 @@ impl Transfer {
             .was_reserved(claimed.key)
             .await
             .map_err(|error| End::wait(error.to_string()))?;
-        let passage = if reserved { Passage::InTransit } else { Passage::Direct };
-        Ok(Movement { passage, ..movement })
+        Ok(movement.as_begun(progress.phase(), reserved))
     }
 
     /// A customer's balance must pay before their coins are signed away (the payment decides; this refuses without one),

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use balance::domain::{BooksReport, PostedTransfer};
-use bc_gateway::store::sqlite::audit::{ExpectedCoins, WithdrawalFact};
+use bc_gateway::store::audit::{ExpectedCoins, WithdrawalFact};
 use contracts::ledger::Owner;
 use contracts::{Amount, DepositId, OrderId, ServiceName};
 use exchanger::store::audit::TradeFact;
 use notification::store::audit::NotificationFact;
 use rusqlite::Connection;
 use wallet::domain::Deposit;
-use wallet::store::sqlite::audit::OrderFacts;
+use wallet::store::audit::OrderFacts;
 
 use super::{ReadError, Snapshot};
 

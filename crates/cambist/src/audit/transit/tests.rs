@@ -1,9 +1,10 @@
-//! Every end of a transfer with every combination of its bookings: one each is right.
+//! Every phase and every end of a transfer with every combination of its bookings: which are right.
 
 use contracts::clients::WithdrawCommand;
 use contracts::messages::FailureCode;
 use contracts::{Amount, Asset, OrderId, UserId};
 use jiff::Timestamp;
+use storage::commands::CommandKey;
 
 use super::*;
 
@@ -31,7 +32,7 @@ fn posted(postings: &[Posting]) -> Vec<PostedTransfer> {
         .collect()
 }
 
-fn fact(movement: Movement, state: State, begun: bool) -> WithdrawalFact {
+fn fact(movement: Movement, state: State, phase: Phase) -> WithdrawalFact {
     let result = match state {
         State::Done => Some(StepResult::Transferred {
             transaction: "t".to_owned(),
@@ -43,22 +44,36 @@ fn fact(movement: Movement, state: State, begun: bool) -> WithdrawalFact {
         State::Open | State::Dead => None,
     };
     WithdrawalFact {
-        movement,
-        state,
-        result,
-        begun,
+        key: key_of(movement),
+        withdrawal: Ok(Withdrawal {
+            movement,
+            state,
+            result,
+            phase,
+        }),
     }
 }
 
+fn key_of(movement: Movement) -> CommandKey {
+    let Movement { order_id, step, .. } = movement;
+    CommandKey { order_id, step }
+}
+
+const OPEN: [State; 2] = [State::Open, State::Dead];
+
 #[test]
-fn each_payment_has_exactly_one_end_once_its_transfer_has_one_and_none_comes_unpaid() {
+fn each_payment_has_exactly_one_end_once_its_transfer_has_one_and_is_no_further_than_its_record_before() {
     // In the books: nothing, paid, paid and arrived, paid and given back; allowed where the record stands so.
     let table = [
-        (State::Open, false, [true, false, false, false]),
-        (State::Open, true, [true, true, true, true]),
-        (State::Dead, true, [true, true, true, true]),
-        (State::Done, true, [false, false, true, false]),
-        (State::Failed, true, [true, false, false, true]),
+        (&OPEN[..], Phase::Unsigned, [true, false, false, false]),
+        (&OPEN, Phase::Paying, [true, true, false, false]),
+        (&OPEN, Phase::Signed, [false, true, true, false]),
+        (&OPEN, Phase::Confirmed, [false, true, true, false]),
+        (&OPEN, Phase::Undoing, [true, true, false, true]),
+        (&[State::Done], Phase::Signed, [false, false, true, false]),
+        (&[State::Done], Phase::Confirmed, [false, false, true, false]),
+        (&[State::Failed], Phase::Undoing, [true, false, false, true]),
+        (&[State::Failed], Phase::Unsigned, [true, false, false, true]),
     ];
     for compensate in [false, true] {
         let movement = movement(compensate);
@@ -69,23 +84,26 @@ fn each_payment_has_exactly_one_end_once_its_transfer_has_one_and_none_comes_unp
             vec![paid.clone(), arrived.clone()],
             vec![paid.clone(), undone.clone()],
         ];
-        for (state, begun, allowed) in table {
-            let facts = [fact(movement, state, begun)];
-            for (books, allowed) in books.iter().zip(allowed) {
-                let problems = problems(&posted(books), &facts);
-                assert_eq!(problems.is_empty(), allowed, "{state:?} {begun} {books:?} {problems:?}");
-            }
-            // Never sound, wherever it stands.
-            for books in [
-                vec![arrived.clone()],
-                vec![undone.clone()],
-                vec![paid.clone(), arrived.clone(), undone.clone()],
-            ] {
-                assert_ne!(
-                    problems(&posted(&books), &facts),
-                    Vec::<String>::new(),
-                    "{state:?} {books:?}"
-                );
+        for (states, phase, allowed) in table {
+            for state in states {
+                let facts = [fact(movement, *state, phase)];
+                for (books, allowed) in books.iter().zip(allowed) {
+                    let problems = problems(&posted(books), &facts);
+                    assert_eq!(
+                        problems.is_empty(),
+                        allowed,
+                        "{state:?} {phase:?} {books:?} {problems:?}"
+                    );
+                }
+                // Never sound, wherever it stands.
+                for books in [
+                    vec![arrived.clone()],
+                    vec![undone.clone()],
+                    vec![paid.clone(), arrived.clone(), undone.clone()],
+                ] {
+                    let problems = problems(&posted(&books), &facts);
+                    assert_ne!(problems, Vec::<String>::new(), "{state:?} {phase:?} {books:?}");
+                }
             }
         }
     }
@@ -95,7 +113,7 @@ fn each_payment_has_exactly_one_end_once_its_transfer_has_one_and_none_comes_unp
 fn what_is_paid_and_has_no_end_is_in_transit_while_its_transfer_is_under_way() {
     let movement = movement(true);
     let (paid, arrived, undone) = (movement.payment(), movement.arrival(), movement.undoing());
-    let open = [fact(movement, State::Open, true)];
+    let open = [fact(movement, State::Open, Phase::Signed)];
     let in_transit = |books: &[Posting]| {
         let nets = under_way(&posted(books), &open);
         let of_transit = nets
@@ -107,7 +125,7 @@ fn what_is_paid_and_has_no_end_is_in_transit_while_its_transfer_is_under_way() {
     assert_eq!(in_transit(std::slice::from_ref(&paid)), 5);
     assert_eq!(in_transit(&[paid.clone(), arrived]), 0);
     assert_eq!(in_transit(&[paid.clone(), undone]), 0);
-    let ended = [fact(movement, State::Failed, true)];
+    let ended = [fact(movement, State::Failed, Phase::Undoing)];
     assert_eq!(under_way(&posted(&[paid]), &ended), Nets::default());
 }
 
@@ -119,14 +137,49 @@ fn what_an_earlier_program_booked_straight_to_the_receiver_is_explained() {
     };
     let paid = posted(&[direct.payment()]);
     let given_back = posted(&[direct.payment(), direct.undoing()]);
-    let fact = |state| [fact(movement(true), state, true)];
-    assert_eq!(problems(&paid, &fact(State::Done)), Vec::<String>::new());
-    assert_eq!(problems(&paid, &fact(State::Open)), Vec::<String>::new());
-    assert_eq!(problems(&given_back, &fact(State::Failed)), Vec::<String>::new());
+    let sound = Vec::<String>::new();
+    let found = |books: &[PostedTransfer], state, phase| problems(books, &[fact(direct, state, phase)]);
+    assert_eq!(found(&paid, State::Done, Phase::Signed), sound);
+    for phase in [Phase::Paying, Phase::Signed, Phase::Confirmed] {
+        // It may have signed first, to book then.
+        assert_eq!(found(&[], State::Open, phase), sound, "{phase:?}");
+        assert_eq!(found(&paid, State::Open, phase), sound, "{phase:?}");
+        assert_ne!(found(&given_back, State::Open, phase), sound, "{phase:?}");
+    }
+    for books in [&[], &paid[..], &given_back] {
+        assert_eq!(found(books, State::Open, Phase::Undoing), sound);
+    }
+    assert_eq!(found(&given_back, State::Failed, Phase::Undoing), sound);
     assert_eq!(
-        problems(&paid, &fact(State::Failed)),
+        found(&paid, State::Failed, Phase::Undoing),
         ["has a withdraw_back that is failed and is paid and arrived in the books"]
     );
+}
+
+#[test]
+fn how_far_an_open_one_is_is_said_with_what_the_books_say() {
+    let fact = fact(movement(true), State::Open, Phase::Signed);
+    assert_eq!(
+        problems(&[], &[fact]),
+        ["has a withdraw_back that is open, signed, and is not there in the books"]
+    );
+}
+
+#[test]
+fn one_that_cannot_be_read_is_found_and_its_neighbours_are_looked_at() {
+    let illegible = WithdrawalFact {
+        key: key_of(movement(false)),
+        withdrawal: Err("its command: expected value".to_owned()),
+    };
+    let open = fact(movement(true), State::Open, Phase::Paying);
+    let books = posted(&[movement(true).payment()]);
+    let facts = [illegible, open];
+    assert_eq!(
+        problems(&books, &facts),
+        ["has a withdraw that cannot be read, its command: expected value"]
+    );
+    let nets = under_way(&books, &facts);
+    assert_ne!(nets, Nets::default(), "the other one is in transit");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use service_kit::shutdown::Shutdown;
 use tokio::sync::mpsc;
 
 use crate::audit::{Report, audit};
-use crate::system::{Outside, Parts, System, establish_hot_wallet, open_database};
+use crate::system::{Databases, Outside, Parts, System, establish_hot_wallet};
 
 /// Coins in the simulated chain's first block.
 const GENESIS: &str = "1000000";
@@ -61,8 +61,8 @@ impl Stage {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let database_path = super::super::database_path(&settings)?;
-        let (database, _) = open_database(&database_path, clock.as_ref())?;
-        establish_hot_wallet(&database, &settings, Arc::clone(&clock)).await?;
+        let (databases, _) = Databases::open_file(&database_path, clock.as_ref())?;
+        establish_hot_wallet(&databases, &settings, Arc::clone(&clock)).await?;
         let mut seed = [0; Custody::MIN_SEED];
         entropy.fill(&mut seed);
         let custody = Custody::try_new(&seed)?;
@@ -91,7 +91,7 @@ impl Stage {
         let caller = Caller::Operator("demo".to_owned());
         let system = System::assemble(Parts {
             settings,
-            database,
+            databases,
             outside,
             custody,
             internal_tokens: InternalTokens::try_new([(caller, Secret::new(&operator))])?,
@@ -100,7 +100,7 @@ impl Stage {
         })?;
         let listening = system.start(shutdown).await?;
         Ok(Self {
-            public: format!("http://{}", listening.public),
+            public: format!("http://{}", listening.public.context("nobody listens for users")?),
             internal: format!("http://{}", listening.internal),
             operator,
             database: database_path,

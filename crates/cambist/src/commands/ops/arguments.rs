@@ -54,7 +54,8 @@ pub fn command() -> Command {
                 .long(URL)
                 .value_name("URL")
                 .global(true)
-                .help("The internal listener [default: http:// and the setting internal_listen]"),
+                .help("The internal listener of a Cambist in one process [default: http:// and the setting internal_listen; services \
+                       that run apart are where wallet_url, exchanger_url and the others say]"),
         )
         .subcommands(about_orders())
         .subcommands(about_transfers())

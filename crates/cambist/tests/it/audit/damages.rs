@@ -373,7 +373,7 @@ fn of_logs() -> Vec<Damage> {
             format!(
                 "INSERT INTO wallet_orders (order_id, user_id, side, asset, currency, requested, definition, state,
                  revision, held, next_attempt_at, created_at, updated_at)
-                 VALUES (6, 3, 'buy', 'BTC', 'USD', {}, 1, 'exchanging', 1, 1, 0, 0, 0)",
+                 VALUES (6, 3, 'buy', 'BTC', 'USD', {}, 1, 'exchanging', 1, true, 0, 0, 0)",
                 usd("5")
             ),
             &[

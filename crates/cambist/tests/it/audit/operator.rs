@@ -72,19 +72,29 @@ async fn what_needs_an_operator_is_shown_and_is_no_finding() {
     let sound = sound_database(&folder).await;
     let report = audit(&sound, |_| {}).unwrap();
     assert!(!report.to_string().contains("needs an operator"), "{report}");
-    let trouble = Damage {
+    let report = audit(&damaged(&folder, &sound, &trouble()), |_| {}).unwrap();
+    assert_is_shown(&report);
+}
+
+/// What waits for a person after [`a_day`](super::a_day), and damages nothing.
+pub(super) fn trouble() -> Damage {
+    Damage {
         what: "letters, commands and notifications died",
         sql:
             "INSERT INTO wallet_dead_letters (source, payload, error, died_at) VALUES ('saga_steps', '{', 'no JSON', 1);
-            INSERT OR REPLACE INTO exchanger_commands (order_id, step, content, progress, state, epoch, next_attempt_at,
+            DELETE FROM exchanger_commands WHERE order_id = 5;
+            INSERT INTO exchanger_commands (order_id, step, content, progress, state, epoch, next_attempt_at,
             created_at, updated_at) VALUES (5, 'exchange', '{}', '{}', 'dead', 1, 0, 0, 0);
-            INSERT OR REPLACE INTO notification_commands (order_id, step, content, progress, state, epoch,
+            DELETE FROM notification_commands WHERE order_id IN (1, 2, 3);
+            INSERT INTO notification_commands (order_id, step, content, progress, state, epoch,
             next_attempt_at, created_at, updated_at) VALUES (1, 'notify', '{}', '{}', 'failed', 1, 0, 0, 0),
             (2, 'notify', '{}', '{}', 'dead', 1, 0, 0, 0), (3, 'notify', '{}', '{}', 'open', 1, 0, 0, 0);"
                 .to_owned(),
         expected: Vec::new(),
-    };
-    let report = audit(&damaged(&folder, &sound, &trouble), |_| {}).unwrap();
+    }
+}
+
+pub(super) fn assert_is_shown(report: &Report) {
     assert!(report.is_clean(), "{report}");
     let json = report.to_json();
     assert_eq!(

@@ -1,11 +1,11 @@
 //! What is sent: where to, under whose name, with which cause; and what an address may be.
 
 use contracts::ServiceName;
-use contracts::clients::{Auth as _, Balance as _, ClientError, Exchanger as _};
+use contracts::clients::{Auth as _, Balance as _, ClientError, Exchanger as _, Notification as _, NotifyCommand};
 use contracts::messages::Step;
+use contracts::traces::{self, Collector, Ended, TraceContext, within};
 use contracts::{OrderId, operators::Instruction};
-use transport::http::traceparent::{Traceparent, within};
-use transport::http::{HttpAuth, HttpExchanger, InvalidPeer, Options, Peer};
+use transport::http::{HttpAuth, HttpExchanger, HttpNotification, InvalidPeer, Options, Peer};
 
 use super::peer::{Manner, Scripted, json, problem};
 use super::{WALLET, balance_at, brisk, user, way_to};
@@ -18,7 +18,7 @@ async fn a_request_says_who_asks_and_what_caused_it() {
     let peer = Scripted::new(|_, _| Manner::Says(json("200 OK", WALLET))).await;
     let balance = balance_at(&format!("{}/balance/", peer.address), brisk());
     soon(balance.wallet(user())).await.unwrap();
-    let cause = Traceparent::parse(CAUSE).unwrap();
+    let cause = TraceContext::parse(CAUSE);
     soon(within(cause, balance.wallet(user()))).await.unwrap();
     let seen = peer.seen();
     assert_eq!(seen[0].line(), "GET /balance/wallet/2 HTTP/1.1");
@@ -29,24 +29,28 @@ async fn a_request_says_who_asks_and_what_caused_it() {
     );
 }
 
-#[test]
-fn what_is_no_trace_context_is_not_passed_on() {
-    for wrong in [
-        "",
-        "00",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-        "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
-        "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-mo\r\nre",
-        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\u{e4}",
-    ] {
-        assert_eq!(Traceparent::parse(wrong), None, "{wrong}");
-    }
-    let later = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
-    assert_eq!(Traceparent::parse(later).unwrap().as_str(), later);
+struct Nobody;
+
+impl Collector for Nobody {
+    fn take(&self, _: Ended) {}
+}
+
+#[tokio::test]
+async fn what_caused_each_order_travels_with_its_command() {
+    traces::collect(Nobody);
+    let accepted = r#"[{"outcome": "accepted", "replayed": false}, {"outcome": "accepted", "replayed": false}]"#;
+    let peer = Scripted::new(move |_, _| Manner::Says(json("202 Accepted", accepted))).await;
+    let notification = HttpNotification(way_to(&peer.address, brisk()));
+    let order = |number| OrderId::try_new(number).unwrap();
+    traces::note(order(801), TraceContext::parse(CAUSE).unwrap());
+    let commands = [801, 802].map(|number| NotifyCommand {
+        order_id: order(number),
+        email: "ada@example.com".to_owned(),
+        payload: "Done".to_owned(),
+    });
+    soon(notification.submit(commands.to_vec())).await.unwrap();
+    let expected = format!("801={CAUSE}");
+    assert_eq!(peer.seen()[0].header(traces::CAUSES_HEADER), Some(&*expected));
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The connection breaks while a transaction is committed: nobody knows what became of it, nobody is told otherwise, and
 //! whoever asks again finds out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use contracts::random::{Entropy as _, SeededEntropy};
 use futures::future::join_all;
 use storage::StoreError;
 use storage::outbox::OutboxStore as _;
@@ -153,4 +155,74 @@ async fn callers_who_wait_are_served_in_one_transaction() {
     let transactions = "SELECT count(DISTINCT xmin::text) FROM wallet.orders";
     let transactions = given.owner().await.query_one(transactions, &[]).await.unwrap();
     assert!(transactions.get::<_, i64>(0) <= 2, "the first, and all others");
+}
+
+/// Asks until there is an answer.
+async fn at_last<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
+    for _ in 0..10_000 {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+    }
+    panic!("nothing gets through");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_connections_are_killed_at_any_moment_is_stored_and_moved_once() {
+    const ORDERS: usize = 60;
+    let given = given().await;
+    let (outbox, _rows) = PostgresOutbox::new(connect(&given.home.url()).await, 1);
+    let done = Arc::new(AtomicBool::new(false));
+    let killer = given.owner().await;
+    let killing = tokio::spawn({
+        let done = Arc::clone(&done);
+        async move {
+            let dice = SeededEntropy::new(11);
+            let mut killed = 0;
+            while !done.load(Ordering::Relaxed) {
+                // A moment of some round trips, never the same.
+                for _ in 0..dice.next_u64() % 40 {
+                    killer.query("SELECT 1", &[]).await.unwrap();
+                }
+                let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND query LIKE '%wallet.%' AND pid <> pg_backend_pid()";
+                killed += killer.query(sql, &[]).await.unwrap().len();
+            }
+            killed
+        }
+    });
+    let store = &given.one.orders;
+    let mut placed = BTreeSet::new();
+    for number in 0..ORDERS {
+        let create = async || {
+            store
+                .create_orders(start(), after(3), vec![keyed(number)], Box::new(|_| {}))
+                .await
+        };
+        let answer = at_last(create).await;
+        let [Placement::Created(order) | Placement::Replayed(order)] = answer.as_slice() else {
+            panic!("{answer:?}")
+        };
+        assert!(placed.insert(order.id), "it is another request's");
+        let held = async || {
+            store
+                .advance(after(1), after(4), vec![(order.id, event(Fact::Held))])
+                .await
+        };
+        let answer = at_last(held).await;
+        assert!(
+            matches!(answer.as_slice(), [Advanced::Moved { .. } | Advanced::Ignored { .. }]),
+            "{answer:?}"
+        );
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(killing.await.unwrap() > 0, "nobody was killed");
+    let stored = at_last(async || store.orders(user(2), None, 1_000).await).await;
+    assert_eq!(stored.iter().map(|order| order.id).collect::<BTreeSet<_>>(), placed);
+    assert!(stored.iter().all(|order| order.revision == 2));
+    assert_eq!(
+        at_last(async || outbox.backlog().await).await,
+        2 * 60,
+        "a hold and a trade of each"
+    );
 }

@@ -1,7 +1,8 @@
 //! The part of the suite about coins that are to be signed away: whoever reserves them first has them, and nobody counts them
 //! twice.
 
-use bc_gateway::domain::progress::Progress;
+use bc_gateway::domain::movement::Passage;
+use bc_gateway::domain::progress::{Phase, Progress};
 use bc_gateway::ports::{CoinReservation, Commitment, CountedCoins, NewSweep, Reservation};
 use contracts::UserId;
 use contracts::messages::{FailureCode, Step, StepResult};
@@ -77,6 +78,12 @@ impl Suite {
         assert_eq!(self.reserve(&one, 10).await, Reservation::Reserved);
         assert!(self.store.was_reserved(one.key).await.unwrap());
         assert_eq!(self.progress(&one).await, Progress::Paying);
+        let facts = self.audit.withdrawals(one.key.order_id, one.key.order_id).await;
+        let begun = facts[0].withdrawal.as_ref().unwrap();
+        assert_eq!(
+            (begun.phase, begun.movement.passage),
+            (Phase::Paying, Passage::InTransit)
+        );
         assert_eq!(self.reserve(&two, 8).await, Reservation::CoinsMissing);
         let stale = Claimed {
             epoch: two.epoch + 1,
