@@ -28,7 +28,7 @@ pub use attention::{dead_commands, dead_letters};
 pub use auditor::auditor;
 pub use columns::{Numeric, from_micros, text};
 pub use commands::{COMMANDS_SCHEMA, PostgresCommands};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, wait_for_server};
 pub use database::{Connections, Database, Options, Tries};
 pub use error::TxError;
 pub use letters::PostgresLetters;

@@ -116,11 +116,7 @@ impl Databases {
         settings: &Settings,
         entropy: &Arc<dyn Entropy>,
     ) -> anyhow::Result<Self> {
-        let options = postgres::Options {
-            patience: settings.start_patience,
-            connections: settings.database_connections.get(),
-            ..postgres::Options::default()
-        };
+        let options = options(settings);
         let schemas = postgres_migrations();
         let mut pools = BTreeMap::new();
         for service in services.iter().copied() {
@@ -165,12 +161,21 @@ pub async fn migrate(
     match address {
         Address::File(path) => Ok(Databases::open_file(path, clock)?),
         Address::Server(url) => {
+            postgres::wait_for_server(url, &options(settings), entropy.as_ref()).await?;
             let applied = postgres::migrate(url, &postgres_migrations(), clock.now())
                 .await
                 .context("the schemas cannot be migrated")?;
             let databases = Databases::connect(url, &ServiceName::ALL, settings, entropy).await?;
             Ok((databases, told(&applied)))
         }
+    }
+}
+
+fn options(settings: &Settings) -> postgres::Options {
+    postgres::Options {
+        patience: settings.start_patience,
+        connections: settings.database_connections.get(),
+        ..postgres::Options::default()
     }
 }
 

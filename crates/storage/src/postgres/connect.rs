@@ -159,6 +159,44 @@ fn verified_by(authorities: Option<String>) -> Result<ClientConfig, ConnectError
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// Makes sure that the server at `url` is there and lets us in, as whoever the URL says. Waits for one that is not there yet,
+/// for as long as the options say; what will not get better fails at once.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn wait_for_server(url: &str, options: &Options, entropy: &dyn Entropy) -> Result<(), ConnectError> {
+    let Address { config, tls } = Address::parse(url, options)?;
+    patiently(options, entropy, async || match config.connect(tls.clone()).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let reason = ConnectError::Unreachable(told(&error));
+            Err((may_come(&PoolError::Backend(error)), reason))
+        }
+    })
+    .await
+}
+
+/// Tries to reach a server until it works, or `patience` is over; an error says whether it may pass.
+async fn patiently(
+    options: &Options,
+    entropy: &dyn Entropy,
+    attempt: impl AsyncFn() -> Result<(), (bool, ConnectError)>,
+) -> Result<(), ConnectError> {
+    let give_up = Instant::now() + options.patience;
+    let mut tried = 0;
+    while let Err((may_pass, error)) = attempt().await {
+        let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
+        if !may_pass || Instant::now() + pause > give_up {
+            return Err(error);
+        }
+        tracing::warn!(%error, "no database yet; again shortly");
+        // sleep: a server that is not there cannot tell when it is
+        tokio::time::sleep(pause).await;
+        tried += 1;
+    }
+    Ok(())
+}
+
 /// The way to a server under a role: a pool of connections. Clones share it.
 #[derive(Clone)]
 pub(super) struct Way {
@@ -185,19 +223,12 @@ impl Way {
             role: quoted(&role.in_database(database)).into(),
             pool: pool(address, role, options)?,
         };
-        let give_up = Instant::now() + options.patience;
-        let mut tried = 0;
         // The first connection shows whether all is well, and is kept for the first caller.
-        while let Err(error) = way.get().await {
-            let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
-            if !may_come(&error) || Instant::now() + pause > give_up {
-                return Err(way.unreachable(&error));
-            }
-            tracing::warn!(error = %way.unreachable(&error), "no database yet; again shortly");
-            // sleep: a server that is not there cannot tell when it is
-            tokio::time::sleep(pause).await;
-            tried += 1;
-        }
+        patiently(options, entropy, async || match way.get().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err((may_come(&error), way.unreachable(&error))),
+        })
+        .await?;
         Ok(way)
     }
 
