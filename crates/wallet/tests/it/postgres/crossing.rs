@@ -88,16 +88,16 @@ async fn callers_whose_batches_cross_all_come_to_their_end() {
     let owner = given.owner().await;
     let never = format!("ALTER DATABASE {} SET deadlock_timeout = '1h'", given.home.name());
     owner.batch_execute(&never).await.unwrap();
-    let callers = (0..CALLERS).map(|number| {
-        let url = given.home.url();
-        tokio::spawn(async move {
-            let replica = replica(connect(&url).await);
+    let mut callers = Vec::new();
+    for number in 0..CALLERS {
+        let replica = replica(connect(&given.home.url()).await);
+        callers.push(tokio::spawn(async move {
             let dice = SeededEntropy::new(number);
             for round in 0..ROUNDS {
                 call(&replica, &dice, round).await;
             }
-        })
-    });
+        }));
+    }
     for ended in join_all(callers).await {
         ended.unwrap();
     }
