@@ -1,5 +1,6 @@
 //! The suites on PostgreSQL, what they start from there, and what only replicas have to promise.
 
+mod crossing;
 mod lost;
 mod replicas;
 #[path = "suites/store.rs"]
