@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2034
 # What install.sh and uninstall.sh share. Sourced by them.
 
 # The namespace of everything.
@@ -26,4 +26,16 @@ need_cluster() {
     answer=$(kubectl --request-timeout=15s get --raw /version 2>&1) ||
         fail "the cluster${context:+ of the context $context} does not answer: $answer"
     say "cluster ${context:-(without a context)}"
+}
+
+# The namespace is Cambist's, or not there; `ours` says which.
+need_ours() {
+    owner=$(kubectl get namespace "$namespace" --ignore-not-found \
+        --output='jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}' 2>&1) ||
+        fail "the cluster does not say whether Cambist is there: $owner"
+    case $owner in
+    '' | /) ours=no ;;
+    "$namespace/cambist") ours=yes ;;
+    *) fail "the namespace $namespace is not Cambist's; nothing was done to it (kubectl label namespace $namespace app.kubernetes.io/part-of=cambist hands it over)" ;;
+    esac
 }

@@ -79,54 +79,72 @@ apply() {
     kubectl apply --server-side --force-conflicts --selector="$selector" --filename="$work/rendered.yaml"
 }
 
-# Waits until a workload has what it should have, and says why if it does not.
+# What of a phase is not as it should be yet, one name after the other.
+unready() {
+    k get statefulsets,deployments --selector="cambist.phase=$1" --output='jsonpath={range .items[*]}{.metadata.name}'\
+'/{.metadata.generation}/{.spec.replicas}/{.status.observedGeneration}/{.status.replicas}/{.status.updatedReplicas}'\
+'/{.status.readyReplicas}{"\n"}{end}' >"$work/state" || return
+    awk -F/ '$2 != $4 || $3 != $5 || $3 != $6 || $3 != $7 {printf "%s%s", separator, $1; separator = " "}' "$work/state"
+}
+
+# Waits until everything of a phase is as it should be, tells what is waited for, and why if that does not come.
 ready() {
-    k rollout status "$1" --timeout="${timeout}s" && return
-    k get pods --output=wide >&2 || :
-    k get events --sort-by=.lastTimestamp 2>/dev/null | tail -n 15 >&2 || :
-    fail "$1 is not ready after ${timeout} s. It is safe to run this again; to look: kubectl -n $namespace describe $1"
+    waited=0
+    told=
+    while :; do
+        missing=$(unready "$1") || missing="an answer of the cluster"
+        [ -n "$missing" ] || break
+        if [ "$waited" -ge "$timeout" ]; then
+            k get pods --output=wide >&2 || :
+            k get events --sort-by=.lastTimestamp 2>/dev/null | tail -n 15 >&2 || :
+            fail "not ready after $timeout s: $missing. It is safe to run this again; to look: kubectl -n $namespace describe pods"
+        fi
+        [ "$missing" = "$told" ] || say "waiting for $missing"
+        told=$missing
+        sleep 1
+        waited=$((waited + 1))
+    done
+    say "ready"
 }
 
-# The Secret $1 gets what deploy/secrets.txt lists for it and it does not have yet.
-make_secret() {
-    there=$(k get secret "$1" --ignore-not-found --output='jsonpath={.metadata.name} {.data}')
-    : >"$work/keys"
-    while read -r secret key value; do
-        [ "$secret" = "$1" ] || continue
-        case $there in
-        *"\"$key\":"*) continue ;;
-        esac
-        # Letters first, so that no reader of settings takes it for a number.
-        [ -n "$value" ] || value=s$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-        printf '  %s: "%s"\n' "$key" "$value" >>"$work/keys"
-    done <"$deploy/secrets.txt"
-    if [ ! -s "$work/keys" ]; then
-        say "secret/$1 kept"
-    elif [ -n "${there%% *}" ]; then
-        { printf 'stringData:\n' && cat "$work/keys"; } >"$work/patch.yaml"
-        k patch secret "$1" --type=merge --patch-file="$work/patch.yaml"
-    else
-        {
-            printf 'apiVersion: v1\nkind: Secret\ntype: Opaque\nmetadata:\n  name: %s\n' "$1"
-            printf '  labels:\n    app.kubernetes.io/part-of: cambist\nstringData:\n'
-            cat "$work/keys"
-        } >"$work/secret.yaml"
-        k create --filename="$work/secret.yaml"
-    fi
-}
-
+# Each Secret gets what deploy/secrets.txt lists for it and it does not have yet.
 make_secrets() {
+    k get secrets --output='jsonpath={range .items[*]}{.metadata.name} {.data}{"\n"}{end}' >"$work/there"
+    : >"$work/new.yaml"
     # shellcheck disable=SC2013
     for name in $(sed '/^#/d; s/ .*//' "$deploy/secrets.txt" | sort -u); do
-        if [ "$name" = postgres ] && ! grep -q 'name: postgres$' "$work/rendered.yaml"; then
+        there=$(grep "^$name " "$work/there") || there=
+        if [ "$name" = postgres ] && ! grep -q 'serviceName: postgres$' "$work/rendered.yaml"; then
             # The database is somebody else's, and so is the name by which it lets us in.
-            k get secret postgres >/dev/null 2>&1 || fail "the overlay $overlay has no PostgreSQL of its own. Say who may \
-make schemas and roles in yours: kubectl -n $namespace create secret generic postgres --from-literal=user=… --from-literal=password=…"
+            [ -n "$there" ] || fail "the overlay $overlay has no PostgreSQL of its own. Say who may make schemas and \
+roles in yours: kubectl -n $namespace create secret generic postgres --from-literal=user=… --from-literal=password=…"
             say "secret/postgres is yours"
+            continue
+        fi
+        : >"$work/keys"
+        while read -r secret key value; do
+            [ "$secret" = "$name" ] || continue
+            case $there in
+            *"\"$key\":"*) continue ;;
+            esac
+            # A letter first, so that no reader of settings takes it for a number.
+            [ -n "$value" ] || value=s$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+            printf '  %s: "%s"\n' "$key" "$value" >>"$work/keys"
+        done <"$deploy/secrets.txt"
+        if [ ! -s "$work/keys" ]; then
+            say "secret/$name kept"
+        elif [ -n "$there" ]; then
+            { printf 'stringData:\n' && cat "$work/keys"; } >"$work/patch.yaml"
+            k patch secret "$name" --type=merge --patch-file="$work/patch.yaml"
         else
-            make_secret "$name"
+            {
+                printf -- '---\napiVersion: v1\nkind: Secret\ntype: Opaque\nmetadata:\n  name: %s\n' "$name"
+                printf '  labels:\n    app.kubernetes.io/part-of: cambist\nstringData:\n'
+                cat "$work/keys"
+            } >>"$work/new.yaml"
         fi
     done
+    [ ! -s "$work/new.yaml" ] || k create --filename="$work/new.yaml"
 }
 
 migrate() {
@@ -177,6 +195,7 @@ folder=$deploy/kubernetes/overlays/$overlay
 [ -d "$folder" ] || folder=$overlay
 [ -f "$folder/kustomization.yaml" ] || fail "there is no overlay $overlay in deploy/kubernetes/overlays"
 need_cluster
+need_ours
 step "image"
 choose_image
 kubectl kustomize "$folder" | sed "s|image: cambist:local\$|image: $image|" >"$work/rendered.yaml"
@@ -188,14 +207,10 @@ make_secrets
 step "what the services stand on"
 apply foundation
 [ "$ingress" = yes ] || k delete ingress,networkpolicy --selector=app.kubernetes.io/component=ingress --ignore-not-found
-for workload in $(k get statefulsets,deployments --selector=cambist.phase=foundation --output=name); do
-    ready "$workload"
-done
+ready foundation
 step "schemas and logins"
 migrate
 step "the services"
 apply services
-for workload in $(k get deployments --selector=cambist.phase=services --output=name); do
-    ready "$workload"
-done
+ready services
 tell

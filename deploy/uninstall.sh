@@ -39,18 +39,11 @@ while [ $# -gt 0 ]; do
 done
 
 need_cluster
-if ! owner=$(kubectl get namespace "$namespace" --ignore-not-found \
-    --output='jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}' 2>&1); then
-    fail "the cluster does not say whether Cambist is there: $owner"
-fi
-case $owner in
-'' | /)
+need_ours
+if [ "$ours" = no ]; then
     say "there is no namespace $namespace; nothing is left to remove"
     exit 0
-    ;;
-"$namespace/cambist") ;;
-*) fail "the namespace $namespace is not Cambist's; nothing was removed" ;;
-esac
+fi
 
 if [ "$yes" = no ]; then
     say "This deletes the namespace $namespace with all orders, all balances, and the keys to all coins."
