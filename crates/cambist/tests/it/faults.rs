@@ -103,7 +103,9 @@ async fn a_worker_that_wakes_up_after_its_lease_changes_nothing() {
         for node in sleepers {
             trial.world.cluster.thaw(*node);
         }
-        trial.recovered(&format!("{sleepers:?} asleep for longer than a lease")).await;
+        trial
+            .recovered(&format!("{sleepers:?} asleep for longer than a lease"))
+            .await;
     }
     trial.end().await;
 }

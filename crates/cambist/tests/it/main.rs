@@ -6,6 +6,7 @@
 )]
 
 mod abuse;
+mod adversary;
 mod audit;
 mod bench;
 mod black_box;
@@ -25,6 +26,7 @@ mod postman;
 mod program;
 mod races;
 mod refusals;
+mod refused_starts;
 mod rehearsal;
 mod replicas;
 mod restart;

@@ -103,6 +103,7 @@ impl Racer {
 async fn one_user_races_at_two_replicas_and_nothing_is_spent_twice_or_lost() {
     let seconds = [Service::Wallet, Service::Balance].map(|service| Node::serve(service).second());
     let workers = Service::WITH_WORKER.map(|service| Node::work(service).second());
+    let _turn = crate::faults::trial::turn();
     let world = World::begin(ten_processes().and(seconds).and(workers));
     let auth = world.cluster.public(Service::Auth);
     let second = world.cluster.public_of(Node::serve(Service::Wallet).second());
@@ -130,7 +131,9 @@ async fn one_user_races_at_two_replicas_and_nothing_is_spent_twice_or_lost() {
     for racer in races.join_all().await {
         let orders = racer.at[0].orders().await;
         assert_eq!(orders.len(), 4 * rounds);
-        let get = racer.at[1].api.request(Method::GET, &format!("/orders/{}", racer.at[1].id));
+        let get = racer.at[1]
+            .api
+            .request(Method::GET, &format!("/orders/{}", racer.at[1].id));
         let listed = racer.at[1].api.send(get.bearer_auth(&racer.at[1].token)).await.unwrap();
         assert_eq!(listed.status, 200, "{listed:?}");
     }

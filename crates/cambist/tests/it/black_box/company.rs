@@ -117,7 +117,12 @@ pub(crate) async fn meet_each_fault(setup: fn() -> Setup) {
 /// The world outside changes its manners, and the same orders go on. In one process everybody has to connect anew.
 fn misbehave(world: &mut World, user: &mut User, (setting, value): (&str, &str)) {
     let outside = world.outside();
-    assert_eq!(world.cluster.terminate(outside), Some(0), "{}", world.cluster.log(outside));
+    assert_eq!(
+        world.cluster.terminate(outside),
+        Some(0),
+        "{}",
+        world.cluster.log(outside)
+    );
     world.cluster.set(setting, value);
     world.cluster.start_again(outside);
     *user = user.at(&world.api());

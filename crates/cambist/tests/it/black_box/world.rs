@@ -86,7 +86,10 @@ impl World {
     /// `cambist audit` finds nothing; its report.
     pub(crate) async fn audited(&self) -> Value {
         let mut command = self.cluster.command(&["audit", "--json"]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let output = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap()
+            .unwrap();
         let report = String::from_utf8(output.stdout).unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{report}{errors}");

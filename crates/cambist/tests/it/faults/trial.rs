@@ -28,6 +28,14 @@ pub(crate) fn is_full() -> bool {
     std::env::var_os("CAMBIST_TEST_FULL").is_some()
 }
 
+/// Waits until no other test that is a load for a whole machine runs, in whatever process; the next one runs when this is
+/// dropped.
+pub(crate) fn turn() -> File {
+    let turn = File::create(std::env::temp_dir().join("cambist-trial.lock")).unwrap();
+    turn.lock().unwrap();
+    turn
+}
+
 /// Customers at ten processes.
 pub(crate) struct Trial {
     pub(crate) world: World,
@@ -39,10 +47,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Starts all of it. One trial at a time, of whatever test processes run: each is a load for a whole machine.
+    /// Starts all of it, when it is its turn.
     pub(crate) async fn begin(setup: Setup) -> Self {
-        let turn = File::create(std::env::temp_dir().join("cambist-trial.lock")).unwrap();
-        turn.lock().unwrap();
+        let turn = turn();
         let seed = seed();
         let world = World::begin(in_bad_company(setup, seed).with("venue_latency", "300ms"));
         let (users, sessions, in_flight) = if is_full() { (25, 8, 200) } else { (8, 4, 30) };
@@ -65,7 +72,11 @@ impl Trial {
             for user in self.users.values() {
                 pending += pending_of(user).await.len();
             }
-            if pending >= self.in_flight { Ok(()) } else { Err(pending) }
+            if pending >= self.in_flight {
+                Ok(())
+            } else {
+                Err(pending)
+            }
         })
         .await;
     }

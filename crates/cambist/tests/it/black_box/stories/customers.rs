@@ -22,7 +22,10 @@ pub(crate) async fn who_registers_can_log_in_and_their_token_is_proven_by_the_pu
     let wrong = api.send(api.request(Method::POST, "/login").json(&wrong)).await;
     wrong.unwrap().assert_problem(401, "wrong_credentials");
 
-    let keys = api.send(api.request(Method::GET, "/.well-known/jwks.json")).await.unwrap();
+    let keys = api
+        .send(api.request(Method::GET, "/.well-known/jwks.json"))
+        .await
+        .unwrap();
     let keys: JwkSet = serde_json::from_str(&keys.text).unwrap();
     let header = decode_header(&user.token).unwrap();
     let key = keys.find(header.kid.as_deref().unwrap()).expect("its key is published");
@@ -38,14 +41,20 @@ pub(crate) async fn a_wallet_is_opened_once_and_holds_what_was_deposited(world: 
     let wallet = format!("/wallet/{}", user.id);
     user.get(&wallet).await.assert_problem(404, "not_found");
     assert_eq!(user.post(&wallet, None, None).await.status, 201);
-    user.post(&wallet, None, None).await.assert_problem(409, "already_exists");
+    user.post(&wallet, None, None)
+        .await
+        .assert_problem(409, "already_exists");
     assert_eq!(user.balances().await, ("0".into(), "0".into()));
     let deposited = user.deposit("600", None).await;
     assert_eq!((deposited.status, &deposited.body["status"]), (200, &json!("booked")));
     // 2⁵³ + 1 cents: the first number that a float would lose.
     user.deposit("90071992547409.93", None).await;
     let shown = user.get(&wallet).await;
-    assert!(shown.text.contains(r#""fiat_amount":90071992548009.93"#), "{}", shown.text);
+    assert!(
+        shown.text.contains(r#""fiat_amount":90071992548009.93"#),
+        "{}",
+        shown.text
+    );
 }
 
 pub(crate) async fn money_goes_round_exactly_and_each_order_is_told_by_mail(world: &World) {
@@ -106,5 +115,9 @@ pub(crate) async fn an_order_is_followed_live_to_its_end(world: &World) {
     assert_eq!(names(&events), ["placed", "held", "exchanged", "withdrawn", "end"]);
     assert_eq!(comment, None);
     let (rest, _) = told(follow(&user, buy, Some("2")).await).await;
-    assert_eq!(names(&rest), ["exchanged", "withdrawn", "end"], "it goes on where one left");
+    assert_eq!(
+        names(&rest),
+        ["exchanged", "withdrawn", "end"],
+        "it goes on where one left"
+    );
 }

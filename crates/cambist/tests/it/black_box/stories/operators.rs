@@ -16,7 +16,11 @@ pub(crate) async fn operators_see_orders_and_dead_letters_and_nobody_else_does(w
     assert_eq!(world.operator(Service::Wallet, "/sagas", None).await.status, 200);
     for service in Service::WITH_WORKER {
         let letters = world.operator(service, "/dead_letters", None).await;
-        assert_eq!((letters.status, &letters.body["items"]), (200, &json!([])), "{service:?}");
+        assert_eq!(
+            (letters.status, &letters.body["items"]),
+            (200, &json!([])),
+            "{service:?}"
+        );
     }
     let person = world.operator(Service::Auth, &format!("/user/{}", user.id), None).await;
     assert_eq!(person.body["email"], "otto@example.com");

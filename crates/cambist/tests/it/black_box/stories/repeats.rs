@@ -23,7 +23,9 @@ pub(crate) async fn a_repeated_request_is_answered_as_before_and_has_no_second_e
     let again = user.buy("30", Some("lunch")).await;
     assert_eq!((again.status, &again.text, again.replayed()), (202, &first.text, true));
     for (path, body) in [("buy", r#"{"fiat_amount": 31}"#), ("sell", r#"{"crypto_amount": 1}"#)] {
-        let reused = user.post(&format!("/{path}/{}", user.id), Some(body), Some("lunch")).await;
+        let reused = user
+            .post(&format!("/{path}/{}", user.id), Some(body), Some("lunch"))
+            .await;
         reused.assert_problem(422, "idempotency_key_reused");
     }
     assert_eq!(user.orders().await.len(), 1);
