@@ -6,11 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bc_gateway::Custody;
 use contracts::{Clock, Entropy, ServiceName};
 use service_kit::internal::InternalTokens;
-use service_kit::settings::Settings;
+use service_kit::settings::{ServiceUrl, Settings};
 use storage::letters::DeadLetterStore;
 
 use super::databases::{Address, Databases};
@@ -112,6 +112,7 @@ impl System {
             }
             ServiceName::Exchanger => {
                 let balance = peers.balance()?;
+                elsewhere("venue", settings.venue_url.as_ref())?;
                 let (venue, books) = outside::venue(settings, clock, entropy)?;
                 files.extend(books);
                 let (wiring, queues) = apart.connect().await?;
@@ -120,6 +121,7 @@ impl System {
             }
             ServiceName::BcGateway => {
                 let (balance, custody) = (peers.balance()?, custody(settings)?);
+                elsewhere("chain", settings.chain_url.as_ref())?;
                 let (chain, books) = outside::chain(settings, &custody, clock, entropy)?;
                 files.extend(books);
                 let (wiring, queues) = apart.connect().await?;
@@ -184,6 +186,16 @@ impl Apart {
         let handed_in = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
         Queues::nats(url, self.role.to_string(), &self.settings, letters, handed_in).await
     }
+}
+
+/// Refuses a venue or a chain inside this process: the service's other processes would have another one.
+fn elsewhere(name: &str, url: Option<&ServiceUrl>) -> anyhow::Result<()> {
+    ensure!(
+        url.is_some(),
+        "{name}_url is empty: write where the {name} is that all processes share, like http://simulators:8001/{name} for \
+         `cambist simulate`"
+    );
+    Ok(())
 }
 
 /// The keys that hold coins. Nobody makes a seed here: processes that have different ones would have different wallets.
