@@ -1,12 +1,14 @@
 //! The same checks on a database that processes share: what is found in a file is found there, in one moment of all schemas,
 //! by whoever may read them and by nobody else.
 
+use std::cell::Cell;
+
 use cambist::audit::audit_server;
 use cambist::system::postgres_migrations;
 use jiff::Timestamp;
 use test_kit::system::Scene;
-use test_servers::postgres::TestDatabase;
 use test_kit::waiting::PATIENCE;
+use test_servers::postgres::TestDatabase;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::operator::{assert_is_shown, trouble};
@@ -62,9 +64,12 @@ impl Tamperer {
     async fn damage(&self, damage: &Damage) {
         let done = self.client.simple_query(&on_postgres(&damage.sql)).await;
         let done = done.unwrap_or_else(|error| panic!("{}: {:?}", damage.what, error.as_db_error()));
-        let rows = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::CommandComplete(rows) => *rows,
-            _ => 0,
+        let rows = |message: &SimpleQueryMessage| {
+            if let SimpleQueryMessage::CommandComplete(rows) = message {
+                *rows
+            } else {
+                0
+            }
         };
         assert!(
             done.iter().map(rows).sum::<u64>() > 0,
@@ -83,8 +88,16 @@ fn on_postgres(sql: &str) -> String {
     let mut sql = sql.replace("schema_migrations", "cambist.schema_migrations");
     for service in SERVICES {
         for table in [
-            "accounts", "adjustments", "commands", "dead_letters", "deposits", "order_events", "orders", "refusals",
-            "transfers", "wallets",
+            "accounts",
+            "adjustments",
+            "commands",
+            "dead_letters",
+            "deposits",
+            "order_events",
+            "orders",
+            "refusals",
+            "transfers",
+            "wallets",
         ] {
             sql = sql.replace(&format!("{service}_{table}"), &format!("{service}.{table}"));
         }
@@ -140,28 +153,28 @@ async fn whatever_is_tampered_with_on_a_server_is_found_and_named() {
 async fn an_audit_beside_a_system_at_work_sees_one_moment() {
     let database = TestDatabase::create();
     let system = system_on(&database).await;
-    let user = system.api.given_a_user_with("ada", "600").await;
+    let user = system.api.given_a_user_with("ada", "100000").await;
+    let looked = Cell::new(0);
     let trading = async {
-        let orders = (0..30).map(|_| async { user.order_at_its_end(placed(&user.buy("10", None).await)).await });
-        futures::future::join_all(orders).await.len()
+        let mut traded = 0;
+        while looked.get() < 5 {
+            let orders = (0..10).map(|_| async { user.order_at_its_end(placed(&user.buy("10", None).await)).await });
+            traded += futures::future::join_all(orders).await.len();
+        }
+        traded
     };
-    let mut moments = 0;
     let auditing = async {
-        loop {
+        while looked.get() < 5 {
             let report = audited(&database.url()).await;
             assert!(report.is_clean(), "{report}");
-            moments += 1;
+            looked.set(looked.get() + 1);
         }
     };
-    tokio::select! {
-        ended = trading => assert_eq!(ended, 30),
-        () = auditing => {}
-    }
-    assert!(moments > 0, "nobody looked meanwhile");
+    let (traded, ()) = futures::join!(trading, auditing);
     system.stop().await;
     let report = audited(&database.url()).await;
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.orders.total(), 30);
+    assert_eq!(usize::try_from(report.orders.total()), Ok(traded));
 }
 
 #[tokio::test]
@@ -211,5 +224,9 @@ async fn the_program_audits_a_server_and_says_in_one_line_what_keeps_it_from_it(
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = nowhere.local_addr().unwrap().port();
     drop(nowhere);
-    refused(&format!("postgres://ann:secret@127.0.0.1:{port}/cambist"), "cannot be reached").await;
+    refused(
+        &format!("postgres://ann:secret@127.0.0.1:{port}/cambist"),
+        "cannot be reached",
+    )
+    .await;
 }
