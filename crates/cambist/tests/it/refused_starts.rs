@@ -20,6 +20,7 @@ fn exchanger(folder: &TempDir, database: &str, nats: &str) -> Program {
         .with("CAMBIST_DATABASE_URL", database)
         .with("CAMBIST_NATS_URL", nats)
         .with("CAMBIST_BALANCE_URL", "http://127.0.0.1:1")
+        .with("CAMBIST_VENUE_URL", "http://127.0.0.1:1/venue")
         .with("CAMBIST_INTERNAL_TOKEN", "a-token-that-only-tests-know")
         .with("CAMBIST_START_PATIENCE", "400ms")
         .with("CAMBIST_LOG", "error")
@@ -51,6 +52,7 @@ async fn settings_that_are_missing_or_make_no_sense_are_named_before_anything_is
             &["balance_url", "http://"],
         )
         .await;
+        assert_refused(&spoilt("CAMBIST_VENUE_URL", ""), &command, &["venue_url", "cambist simulate"]).await;
         assert_refused(&spoilt("CAMBIST_INTERNAL_TOKEN", ""), &command, &["internal_token"]).await;
         let unknown = spoilt("CAMBIST_BALANCE_ULR", "http://127.0.0.1:1");
         assert_refused(&unknown, &command, &["CAMBIST_BALANCE_ULR", "CAMBIST_BALANCE_URL"]).await;
