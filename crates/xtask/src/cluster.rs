@@ -42,6 +42,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be listened to")?;
     let colours = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
     let mut setup = Setup::ten_processes(program, Tables::Server).heard_by(printer(colours));
+    setup = setup.with("log_format", "human");
     if let Some(folder) = &arguments.data {
         setup = setup.in_folder(folder);
     }
@@ -87,11 +88,8 @@ fn build(root: &Path, release: bool) -> Result<PathBuf> {
 /// Prints each line behind the name of its process.
 fn printer(colours: bool) -> Hear {
     Arc::new(move |node, line| {
-        // What each says at its start, for whoever starts it alone.
-        if !line.trim().is_empty() && !line.starts_with("  ") {
-            // Nobody is left to be told when standard output is closed.
-            let _ = writeln!(io::stdout().lock(), "{}", labelled(node, line, colours));
-        }
+        // Nobody is left to be told when standard output is closed.
+        let _ = writeln!(io::stdout().lock(), "{}", labelled(node, line, colours));
     })
 }
 
