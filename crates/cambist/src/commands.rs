@@ -47,12 +47,13 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let loaded = settings.load()?;
     allow_many_files();
+    let process = apart::name_of(name, arguments);
     match name {
-        "up" => asynchronous(&loaded, up::run(&loaded)),
-        "serve" => asynchronous(&loaded, apart::serve(&loaded, arguments)),
-        "work" => asynchronous(&loaded, apart::work(&loaded, arguments)),
-        "simulate" => asynchronous(&loaded, simulate::run(&loaded)),
-        "migrate" => asynchronous(&loaded, migrate::run(&loaded.settings)),
+        "up" => asynchronous(&process, &loaded, up::run(&loaded)),
+        "serve" => asynchronous(&process, &loaded, apart::serve(&loaded, arguments)),
+        "work" => asynchronous(&process, &loaded, apart::work(&loaded, arguments)),
+        "simulate" => asynchronous(&process, &loaded, simulate::run(&loaded)),
+        "migrate" => asynchronous(&process, &loaded, migrate::run(&loaded.settings)),
         "audit" => audit::run(&loaded.settings, arguments.get_flag(JSON)),
         "ops" => ops::run(&loaded.settings, arguments),
         "bench" => bench::run(arguments, arguments.get_flag(JSON)),
@@ -61,9 +62,14 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn asynchronous(loaded: &Loaded, command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+/// Runs a command of a process that is called `process` in traces.
+fn asynchronous(
+    process: &str,
+    loaded: &Loaded,
+    command: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
     // Before the runtime, so that it is dropped after it: the last spans are sent then.
-    let _telemetry = telemetry::init(&loaded.settings, "cambist")?;
+    let _telemetry = telemetry::init(&loaded.settings, process)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)

@@ -13,12 +13,13 @@ mod context;
 mod orders;
 mod span;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub use self::context::{TraceContext, present, within};
 use self::orders::Orders;
 pub use self::orders::{cause_of, causes_of, learn, learn_all, note};
 pub use self::span::{Attribute, Ended, Kind, Span};
+use crate::{Clock, Entropy};
 
 /// The header in which one internal request names the causes of several orders, where `traceparent` has room for one:
 /// `17=00-…-…-01,18=00-…-…-01`.
@@ -32,15 +33,20 @@ pub trait Collector: Send + Sync {
 
 struct Traces {
     collector: Box<dyn Collector>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     orders: Orders,
 }
 
 static TRACES: OnceLock<Traces> = OnceLock::new();
 
-/// From now on spans are made, and go to `collector`. A process has one collector: whether it is this one.
-pub fn collect(collector: impl Collector + 'static) -> bool {
+/// From now on spans are made, with the time of `clock` and names from `entropy`, and go to `collector`. A process has one
+/// collector: whether it is this one.
+pub fn collect(collector: impl Collector + 'static, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> bool {
     let traces = Traces {
         collector: Box::new(collector),
+        clock,
+        entropy,
         orders: Orders::default(),
     };
     TRACES.set(traces).is_ok()

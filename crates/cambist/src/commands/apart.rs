@@ -27,6 +27,18 @@ pub(super) async fn work(loaded: &Loaded, arguments: &ArgMatches) -> anyhow::Res
     run(loaded, Role::Worker(service), service).await
 }
 
+/// What a process is called among others: `cambist-work-exchanger`, or `cambist` where there is one for everything.
+pub(super) fn name_of(command: &str, arguments: &ArgMatches) -> String {
+    let service = match command {
+        "serve" | "work" => service(arguments).ok(),
+        _ => None,
+    };
+    service.map_or_else(
+        || "cambist".to_owned(),
+        |service| format!("cambist-{command}-{service}"),
+    )
+}
+
 fn service(arguments: &ArgMatches) -> anyhow::Result<ServiceName> {
     let name = arguments.get_one::<String>(SERVICE).context("which service?")?;
     name.parse().with_context(|| format!("there is no service {name}"))

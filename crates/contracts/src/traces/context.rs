@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 
-use rand::Rng as _;
+use crate::Entropy;
 
 thread_local! {
     static PRESENT: Cell<Option<TraceContext>> = const { Cell::new(None) };
@@ -52,19 +52,12 @@ impl TraceContext {
     }
 
     /// A new span's: of its parent's trace, or of a new one, which is collected.
-    pub(super) fn below(parent: Option<Self>) -> Self {
-        let mut random = rand::rng();
-        let (trace_id, sampled) = match parent {
-            Some(parent) => (parent.trace_id, parent.sampled),
-            None => (
-                (u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())).max(1),
-                true,
-            ),
-        };
+    pub(super) fn below(parent: Option<Self>, entropy: &dyn Entropy) -> Self {
+        let wide = || (u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64());
         Self {
-            trace_id,
-            span_id: random.next_u64().max(1),
-            sampled,
+            trace_id: parent.map_or_else(|| wide().max(1), |parent| parent.trace_id),
+            span_id: entropy.next_u64().max(1),
+            sampled: parent.is_none_or(|parent| parent.sampled),
         }
     }
 
@@ -182,9 +175,10 @@ mod tests {
 
     #[test]
     fn a_span_without_a_parent_begins_a_trace_and_one_with_it_goes_on() {
-        let (one, two) = (TraceContext::below(None), TraceContext::below(None));
+        let entropy = crate::SeededEntropy::new(1);
+        let [one, two] = [(); 2].map(|()| TraceContext::below(None, &entropy));
         assert!(one.is_sampled() && one.trace_id() != two.trace_id());
-        let child = TraceContext::below(Some(one));
+        let child = TraceContext::below(Some(one), &entropy);
         assert_eq!(child.trace_id(), one.trace_id());
         assert_ne!(child.span_id(), one.span_id());
     }

@@ -103,11 +103,12 @@ mod tests {
     #[test]
     fn the_oldest_orders_are_forgotten_and_a_later_cause_takes_the_place_of_the_former() {
         let order = |number| OrderId::try_new(number).unwrap();
+        let entropy = crate::SeededEntropy::new(1);
         let mut table = Table::default();
         for number in 1..=10 {
-            table.note(order(number), TraceContext::below(None), 3);
+            table.note(order(number), TraceContext::below(None, &entropy), 3);
         }
-        let last = TraceContext::below(None);
+        let last = TraceContext::below(None, &entropy);
         table.note(order(8), last, 3);
         assert_eq!((table.causes.len(), table.ages.len()), (3, 3));
         assert_eq!(table.causes.get(&order(8)), Some(&last));
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_read_with_its_order_or_not_at_all() {
-        let context = TraceContext::below(None);
+        let context = TraceContext::below(None, &crate::SeededEntropy::new(1));
         let (order, cause) = named(&format!("17={context}")).unwrap();
         assert_eq!((order.get(), cause), (17, context));
         for wrong in ["", "17", "=", "0=00", &format!("-1={context}"), "17=00-x"] {

@@ -1,11 +1,14 @@
 //! A span: something that took time, with its cause.
 
 use std::borrow::Cow;
-use std::time::{Instant, SystemTime};
+
+use jiff::Timestamp;
 
 use super::orders::{cause_of, note};
 use super::{TRACES, TraceContext, are_collected};
 use crate::messages::{Queue, Step};
+use crate::metrics::Stopwatch;
+use crate::time::later;
 use crate::{OrderId, ServiceName};
 
 /// Which side of which exchange a span is.
@@ -60,9 +63,9 @@ pub struct Ended {
     /// What was done.
     pub name: Cow<'static, str>,
     /// When it began.
-    pub began: SystemTime,
+    pub began: Timestamp,
     /// When it ended; never before it began, whatever the clock did.
-    pub ended: SystemTime,
+    pub ended: Timestamp,
     /// What is known of it.
     pub attributes: Vec<(&'static str, Attribute)>,
     /// Whether it failed, by us.
@@ -74,18 +77,16 @@ pub struct Ended {
 pub struct Span {
     ended: Option<Ended>,
     context: TraceContext,
-    since: Instant,
+    since: Stopwatch,
 }
 
 impl Span {
     /// Begins a span, where spans are made.
     #[must_use]
     pub fn begin(kind: Kind, name: impl Into<Cow<'static, str>>, parent: Option<TraceContext>) -> Option<Self> {
-        if !are_collected() {
-            return None;
-        }
-        let context = TraceContext::below(parent);
-        let began = SystemTime::now();
+        let traces = TRACES.get()?;
+        let context = TraceContext::below(parent, &*traces.entropy);
+        let began = traces.clock.now();
         let ended = context.is_sampled().then(|| Ended {
             context,
             parent: parent.map(TraceContext::span_id),
@@ -99,7 +100,7 @@ impl Span {
         Some(Self {
             ended,
             context,
-            since: Instant::now(),
+            since: Stopwatch::start(),
         })
     }
 
@@ -202,7 +203,7 @@ impl Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if let (Some(traces), Some(mut ended)) = (TRACES.get(), self.ended.take()) {
-            ended.ended = ended.began + self.since.elapsed();
+            ended.ended = later(ended.began, self.since.elapsed());
             traces.collector.take(ended);
         }
     }

@@ -4,12 +4,13 @@
 //! waits; what waits to be sent is bounded; what cannot be sent in time is dropped and counted; the end of the process waits
 //! for a bounded time.
 
-use std::sync::mpsc as blocking;
+use std::sync::{Arc, mpsc as blocking};
 use std::thread;
 use std::time::Duration;
 
 use contracts::metrics::Counter;
 use contracts::traces::{self, Attribute, Ended, Kind};
+use contracts::{SystemClock, SystemEntropy};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -117,7 +118,7 @@ pub(super) fn export(endpoint: &ServiceUrl, process: &str) -> Result<Exporting, 
             drop(end);
         })
         .map_err(|error| wrong(&error))?;
-    if traces::collect(Waiting(spans)) {
+    if traces::collect(Waiting(spans), Arc::new(SystemClock), Arc::new(SystemEntropy)) {
         Ok(Exporting { stop, ended })
     } else {
         stop.cancel();
@@ -129,6 +130,7 @@ pub(super) fn export(endpoint: &ServiceUrl, process: &str) -> Result<Exporting, 
 async fn send_all(exporter: SpanExporter, mut waiting: mpsc::Receiver<Ended>, stop: CancellationToken) {
     let end = async {
         stop.cancelled().await;
+        // sleep: what is to be sent within this time is sent meanwhile
         tokio::time::sleep(LAST_PATIENCE).await;
     };
     let mut sender = Sender {
@@ -240,8 +242,8 @@ impl Sender {
                 Kind::Consumer => SpanKind::Consumer,
             },
             name: span.name,
-            start_time: span.began,
-            end_time: span.ended,
+            start_time: span.began.into(),
+            end_time: span.ended.into(),
             attributes: span.attributes.into_iter().map(attribute).collect(),
             dropped_attributes_count: 0,
             events: SpanEvents::default(),

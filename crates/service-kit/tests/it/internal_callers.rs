@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, patch, post};
-use contracts::{OrderId, ServiceName, traces};
+use contracts::{OrderId, ServiceName, SystemClock, SystemEntropy, traces};
 use service_kit::internal::{Allowed, Caller, InternalTokens, allow};
 use service_kit::settings::{CallerTokens, Secret, Value as _};
 
@@ -78,7 +78,7 @@ impl traces::Collector for Nobody {
 
 #[tokio::test]
 async fn the_causes_of_orders_are_learnt_from_those_who_may_call_and_from_nobody_else() {
-    traces::collect(Nobody);
+    traces::collect(Nobody, Arc::new(SystemClock), Arc::new(SystemEntropy));
     let server = server().await;
     let cause = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let order = |number| OrderId::try_new(number).unwrap();

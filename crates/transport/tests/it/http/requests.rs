@@ -1,10 +1,11 @@
 //! What is sent: where to, under whose name, with which cause; and what an address may be.
 
-use contracts::ServiceName;
+use std::sync::Arc;
+
 use contracts::clients::{Auth as _, Balance as _, ClientError, Exchanger as _, Notification as _, NotifyCommand};
 use contracts::messages::Step;
 use contracts::traces::{self, Collector, Ended, TraceContext, within};
-use contracts::{OrderId, operators::Instruction};
+use contracts::{OrderId, ServiceName, SystemClock, operators::Instruction};
 use transport::http::{HttpAuth, HttpExchanger, HttpNotification, InvalidPeer, Options, Peer};
 
 use super::peer::{Manner, Scripted, json, problem};
@@ -37,7 +38,7 @@ impl Collector for Nobody {
 
 #[tokio::test]
 async fn what_caused_each_order_travels_with_its_command() {
-    traces::collect(Nobody);
+    traces::collect(Nobody, Arc::new(SystemClock), entropy());
     let accepted = r#"[{"outcome": "accepted", "replayed": false}, {"outcome": "accepted", "replayed": false}]"#;
     let peer = Scripted::new(move |_, _| Manner::Says(json("202 Accepted", accepted))).await;
     let notification = HttpNotification(way_to(&peer.address, brisk()));
