@@ -12,6 +12,7 @@ use test_kit::traces::Collector;
 use test_kit::waiting::{PATIENCE, eventually};
 use tokio::time::Instant;
 
+use crate::black_box::world::{World, ten_processes};
 use crate::program::cambist;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -74,6 +75,36 @@ async fn an_order_is_one_trace_from_the_request_to_the_notification() {
     assert_eq!(steps("process saga_steps"), BTreeSet::from(["exchange", "withdraw"]));
     assert_eq!(steps("process bcgateway_orders"), BTreeSet::from(["withdraw"]));
     assert_eq!(running.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_order_is_one_trace_over_ten_processes() {
+    let collector = Collector::start().await;
+    let world = World::begin(ten_processes().with("otlp_endpoint", &collector.endpoint));
+    let user = world.api().given_a_user_with("ada", "600").await;
+    let order = placed(&buy_because_of(&user, &format!("00-{TRACE}-{CALLER}-01")).await);
+    user.order_at_its_end(order).await;
+    let over_queues = [
+        "publish exchange_orders",
+        "publish bcgateway_orders",
+        "publish notifications",
+    ];
+    let trace = collector.trace_of(order, &[DONE, &over_queues].concat()).await;
+    assert!(trace.iter().all(|span| span.trace == TRACE), "the caller's goes on");
+    let processes: BTreeSet<&str> = trace.iter().map(|span| &*span.process).collect();
+    for process in [
+        "cambist-serve-wallet",
+        "cambist-serve-exchanger",
+        "cambist-work-exchanger",
+        "cambist-work-wallet",
+        "cambist-serve-bc_gateway",
+        "cambist-work-bc_gateway",
+        "cambist-serve-notification",
+        "cambist-work-notification",
+    ] {
+        assert!(processes.contains(process), "{process} is not among {processes:?}");
+    }
+    world.audited().await;
 }
 
 #[tokio::test]
