@@ -75,8 +75,10 @@ async fn a_service_that_answers_nobody_for_a_while_costs_time_and_nothing_else()
         trial.until_under_load().await;
         let node = Node::serve(service);
         trial.world.cluster.freeze(node);
+        away().await;
+        trial.rest();
         // sleep: how long it answers nobody is the fault
-        sleep(how_long).await;
+        sleep(how_long - AWAY).await;
         trial.world.cluster.thaw(node);
         trial.recovered(&format!("{node} silent")).await;
     }
@@ -98,8 +100,10 @@ async fn a_worker_that_wakes_up_after_its_lease_changes_nothing() {
         for node in sleepers {
             trial.world.cluster.freeze(*node);
         }
+        away().await;
+        trial.rest();
         // sleep: longer than they own what they took
-        sleep(trial::LEASE + Duration::from_secs(1)).await;
+        sleep(trial::LEASE + AWAY).await;
         for node in sleepers {
             trial.world.cluster.thaw(*node);
         }
@@ -116,7 +120,9 @@ async fn a_rolling_restart_under_load_is_cured_by_a_retry() {
     for node in Node::TEN {
         trial.until_under_load().await;
         let ended = trial.world.cluster.terminate(node);
-        assert_eq!(ended, Some(0), "{node}: {}", trial.world.cluster.log(node));
+        let log = trial.world.cluster.log(node);
+        assert_eq!(ended, Some(0), "{node}: {log}");
+        assert!(!log.contains("connection to NATS is gone"), "it left by itself: {log}");
         trial.world.cluster.start_again(node);
     }
     trial.recovered("restart of each").await;

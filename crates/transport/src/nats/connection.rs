@@ -189,6 +189,8 @@ fn note(link: &watch::Sender<Link>, event: &Event) {
             link.up = true;
             link.generation += 1;
         }),
+        // We are leaving: nobody asks for the link any more.
+        Event::Disconnected | Event::Closed if link.is_closed() => {}
         Event::Disconnected | Event::Closed => {
             tracing::warn!("the connection to NATS is gone; what is to be sent waits in the outboxes");
             link.send_modify(|link| link.up = false);

@@ -45,6 +45,8 @@ pub(crate) fn in_bad_company(setup: Setup, seed: u64) -> Setup {
         .with("venue_timed_out_not_executed_bp", "400")
         .with("chain_lost_broadcast_bp", "500")
         .with("chain_refuse_bp", "400")
+        // Among ten thousand orders there is one that a venue refuses three times.
+        .with("max_attempts", "10")
 }
 
 /// Customers order for a while; then each order must have ended by what was filled and charged, and by nothing else.

@@ -52,7 +52,7 @@ impl Trial {
         let turn = turn();
         let seed = seed();
         let world = World::begin(in_bad_company(setup, seed).with("venue_latency", "300ms"));
-        let (users, sessions, in_flight) = if is_full() { (25, 8, 200) } else { (8, 4, 30) };
+        let (users, sessions, in_flight) = if is_full() { (25, 4, 200) } else { (8, 4, 30) };
         let users = given_users(&world.api(), users).await;
         Self {
             crowd: Crowd::new(users.values(), sessions, seed),
@@ -64,21 +64,31 @@ impl Trial {
         }
     }
 
-    /// Lets the customers order, until enough is in flight for a fault.
+    /// Lets the customers order, until enough is in flight for a fault. What is left of the last one ends first.
     pub(crate) async fn until_under_load(&self) {
+        self.rest();
+        self.when("fewer orders in flight", |pending| pending <= self.in_flight)
+            .await;
         self.crowd.find_it_at(Some(&self.world.api()));
-        eventually(PATIENCE, "many orders in flight", async || {
+        self.when("many orders in flight", |pending| pending >= self.in_flight)
+            .await;
+    }
+
+    /// Waits until the number of orders in flight is as wanted.
+    async fn when(&self, what: &str, wanted: impl Fn(usize) -> bool) {
+        eventually(PATIENCE, what, async || {
             let mut pending = 0;
             for user in self.users.values() {
                 pending += pending_of(user).await.len();
             }
-            if pending >= self.in_flight {
-                Ok(())
-            } else {
-                Err(pending)
-            }
+            if wanted(pending) { Ok(()) } else { Err(pending) }
         })
         .await;
+    }
+
+    /// Nobody wants anything more for a while: it is known what is in flight, and it grows no further.
+    pub(crate) fn rest(&self) {
+        self.crowd.find_it_at(None);
     }
 
     /// The fault is over: once the customers rest, every order ends in time, and the audit finds nothing.
@@ -88,7 +98,7 @@ impl Trial {
         if !is_full() && !self.faults.is_multiple_of(FAULTS_TOGETHER) {
             return;
         }
-        self.crowd.find_it_at(None);
+        self.rest();
         for user in self.users.values() {
             let left = LIVENESS.saturating_sub(began.elapsed());
             eventually(left, fault, async || {
