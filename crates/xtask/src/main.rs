@@ -1,4 +1,5 @@
-//! The project's own tasks, so that CI and a developer run the same thing: `cargo xtask test`, `cargo xtask rules`.
+//! The project's own tasks, so that CI and a developer run the same thing: `cargo xtask test`, `cargo xtask rules`; and
+//! so that all of it can be seen running: `cargo xtask cluster`.
 //!
 //! It depends on none of our crates, so it builds in seconds and still runs when they do not build.
 #![allow(
@@ -7,6 +8,12 @@
     reason = "a program for the command line: printing is what it does"
 )]
 
+mod cluster;
+mod diagrams;
+mod image;
+mod install;
+mod manifests;
+mod processes;
 mod rules;
 mod stages;
 mod tally;
@@ -31,7 +38,7 @@ struct Args {
     task: Task,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Task {
     /// Check everything, as CI does: tools, rules, format, lints, docs, and all tests
     ///
@@ -57,6 +64,22 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Run the ten processes with their PostgreSQL and NATS, and a simulated world outside, until Ctrl-C
+    ///
+    /// Builds the program, starts private servers and every process with an environment of its own, prints where they are,
+    /// and then what they say, each line with its process. Everything is in a temporary folder, unless one is named.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask cluster                          until Ctrl-C; nothing is left behind\n  \
+        cargo xtask cluster --data target/cluster    goes on there the next time\n  \
+        cargo xtask cluster --set venue_refuse_bp=500 --set log=info")]
+    Cluster(cluster::Arguments),
+    /// Build the program into an image, `cambist:local`, by docker, podman or buildah
+    #[command(after_help = "Examples:\n  \
+        cargo xtask image                                            what install.sh installs\n  \
+        cargo xtask image --tag registry.example.com/cambist:0.1.0   to push it")]
+    Image(image::Arguments),
+    /// Draw the pictures at assets/ from their sources, by graphviz
+    Diagrams,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +99,9 @@ fn run(task: Task) -> Result<ExitCode> {
             rules::list();
             Ok(ExitCode::SUCCESS)
         }
+        Task::Cluster(arguments) => cluster::run(&root()?, &arguments),
+        Task::Image(arguments) => image::run(&root()?, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Diagrams => diagrams::run(&root()?).map(|()| ExitCode::SUCCESS),
         Task::Rules { list: false } => rules::run(&root()?).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use test_servers::postgres;
 
 use crate::tally::Tally;
-use crate::{rules, tools};
+use crate::{install, manifests, processes, rules, tools};
 
 /// A stage of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,21 +31,30 @@ pub(crate) enum Stage {
     Clippy,
     /// cargo doc with warnings as errors
     Doc,
+    /// The manifests of Kubernetes: rendered, and judged by schemas, good practice and checks of our own
+    Manifests,
+    /// install.sh and uninstall.sh with a real kubectl, in three shells, against a stub of the API
+    Install,
     /// Compile all tests
     Build,
     /// Run all tests, documentation examples included
     Test,
+    /// What the manifests say, run on this machine: every process with its command, environment and ports
+    Processes,
 }
 
 impl Stage {
     const ALL: &[Stage] = &[
         Stage::Tools,
         Stage::Rules,
+        Stage::Manifests,
+        Stage::Install,
         Stage::Fmt,
         Stage::Clippy,
         Stage::Doc,
         Stage::Build,
         Stage::Test,
+        Stage::Processes,
     ];
 
     fn name(self) -> &'static str {
@@ -55,6 +64,9 @@ impl Stage {
             Stage::Fmt => "fmt",
             Stage::Clippy => "clippy",
             Stage::Doc => "doc",
+            Stage::Manifests => "manifests",
+            Stage::Install => "install",
+            Stage::Processes => "processes",
             Stage::Build => "build",
             Stage::Test => "test",
         }
@@ -63,7 +75,7 @@ impl Stage {
     /// The arguments of the stages that are one call of cargo.
     fn cargo(self) -> Option<&'static str> {
         match self {
-            Stage::Tools | Stage::Rules => None,
+            Stage::Tools | Stage::Rules | Stage::Manifests | Stage::Install | Stage::Processes => None,
             Stage::Fmt => Some("fmt --all --check"),
             Stage::Clippy => Some("clippy --workspace --all-targets --locked -- -D warnings"),
             Stage::Doc => Some("doc --workspace --no-deps --locked"),
@@ -80,6 +92,9 @@ impl Stage {
             Stage::Fmt => "run `cargo fmt --all`",
             Stage::Clippy => "mend what clippy names above; `cargo clippy -p CRATE --all-targets` checks one crate",
             Stage::Doc => "mend the documentation named above; `cargo doc -p CRATE --no-deps` checks one crate",
+            Stage::Processes => "mend what is named above; the manifests are in deploy/kubernetes",
+            Stage::Install => "mend the scene named above; the scripts are in deploy/",
+            Stage::Manifests => "mend what is named above in deploy/; the rendered overlays lie in target/manifests",
             Stage::Build => {
                 "mend what rustc names above; if Cargo.lock is out of date, run `cargo check` and commit it"
             }
@@ -148,6 +163,9 @@ impl Run<'_> {
         match stage {
             Stage::Tools => tools::ensure_all(self.root),
             Stage::Rules => rules::run(self.root),
+            Stage::Manifests => manifests::run(self.root),
+            Stage::Install => install::run(self.root),
+            Stage::Processes => processes::run(self.root, &mut self.bare_cargo()),
             Stage::Test => self.test(),
             Stage::Fmt | Stage::Clippy | Stage::Doc | Stage::Build => {
                 succeeded(self.cargo(stage).status().context("cargo does not run")?)
@@ -178,7 +196,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn cargo(&self, stage: Stage) -> Command {
+    fn bare_cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(self.root).stdin(Stdio::null());
         // What `cargo run` tells this program about itself is not meant for the cargo it starts.
@@ -188,6 +206,11 @@ impl Run<'_> {
         if let Ok(path) = env::join_paths(tools::folders(self.root)) {
             command.env("PATH", path);
         }
+        command
+    }
+
+    fn cargo(&self, stage: Stage) -> Command {
+        let mut command = self.bare_cargo();
         command.args(stage.cargo().unwrap_or_default().split(' '));
         if stage == Stage::Fmt && !io::stdout().is_terminal() {
             // rustfmt colours its differences wherever it writes them.
