@@ -143,7 +143,7 @@ async fn orders_of_a_day(world: &World) -> Vec<User> {
     for number in 0..4 {
         users.push(world.api().given_a_user_with(&format!("user{number}"), "100000").await);
     }
-    let rounds = if is_full() { 50 } else { 8 };
+    let rounds = if is_full() { 50 } else { 6 };
     for selling in [false, true] {
         let mut orders = JoinSet::new();
         for round in 0..rounds {
@@ -169,7 +169,7 @@ async fn orders_of_a_day(world: &World) -> Vec<User> {
 /// A day's ledger; with somebody who repeats everything, if there is a seed.
 async fn day(disturbed: Option<u64>) -> BTreeSet<String> {
     let mut world = world();
-    let late = Duration::from_secs(if is_full() { 120 } else { 2 });
+    let late = Duration::from_secs(if is_full() { 120 } else { 1 });
     let repeating = match disturbed {
         Some(seed) => Some(repeat_everything(world.cluster.nats().url(), seed, late).await),
         None => None,

