@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use contracts::Entropy;
 use contracts::random::backoff;
@@ -17,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// How often a silent server is asked whether it is there; at the third unanswered time the connection is given up.
 const PING_EVERY: Duration = Duration::from_secs(5);
+/// How often the connection itself is looked at: for so long at most is an event missed that the library had no room for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why there is no transport. One line, without secrets.
 #[derive(Debug, Error)]
@@ -94,7 +97,11 @@ pub(super) async fn connect(
         let options = options(settings, entropy, link.clone()).await?;
         let left = give_up.saturating_duration_since(Instant::now());
         let reason = match timeout(left, options.connect(addresses.clone())).await {
-            Ok(Ok(client)) => return Ok((client, links)),
+            Ok(Ok(client)) => {
+                let seen = client.clone();
+                tokio::spawn(keep_true(link, move || seen.connection_state()));
+                return Ok((client, links));
+            }
             Ok(Err(error)) => match error.kind() {
                 ConnectErrorKind::ServerParse => {
                     let reason = error.to_string();
@@ -203,6 +210,24 @@ fn note(link: &watch::Sender<Link>, event: &Event) {
     }
 }
 
+/// Corrects the link by the connection's own state, for as long as anybody asks for the link. Events alone will not do: the
+/// library drops them when many come at once, and a `Connected` that is lost after a `Disconnected` would leave everybody
+/// waiting for ever.
+async fn keep_true(link: watch::Sender<Link>, state: impl Fn() -> State) {
+    while timeout(LOOK_EVERY, link.closed()).await.is_err() {
+        link.send_if_modified(|link| {
+            let up = state() == State::Connected;
+            let stale = link.up != up;
+            if stale {
+                tracing::info!(up, "the connection to NATS changed unheard");
+                link.up = up;
+                link.generation += u64::from(up);
+            }
+            stale
+        });
+    }
+}
+
 /// Waits until there is a connection. Never if there will be none any more.
 pub(super) async fn up(links: &mut watch::Receiver<Link>) -> Link {
     let found = links.wait_for(|link| link.up).await.map(|link| *link);
@@ -227,4 +252,29 @@ fn root_of(error: &dyn std::error::Error) -> String {
         root = source;
     }
     root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_event_got_lost_is_found_all_the_same() {
+        let (link, mut links) = watch::channel(Link::default());
+        let (state, states) = watch::channel(State::Connected);
+        let keeping = tokio::spawn(keep_true(link.clone(), move || states.borrow().clone()));
+        note(&link, &Event::Connected);
+        let first = up(&mut links).await;
+        // Its `Connected` comes to nobody: requests of before it are forgotten all the same.
+        note(&link, &Event::Disconnected);
+        let soon = 2 * LOOK_EVERY;
+        let second = timeout(soon, up(&mut links)).await.unwrap();
+        assert!(second.up && second.generation > first.generation, "{second:?}");
+        // And so with a `Disconnected`.
+        state.send_replace(State::Disconnected);
+        timeout(soon, changed(&mut links, second)).await.unwrap();
+        assert!(!links.borrow().up);
+        drop(links);
+        timeout(soon, keeping).await.unwrap().unwrap();
+    }
 }
