@@ -85,8 +85,13 @@ impl Courier for QueueCourier {
             return outcomes;
         }
         if let Err(error) = self.transport.publish(self.queue, messages).await {
-            let sent = outcomes.iter_mut().filter(|outcome| **outcome == Delivered::Yes);
-            sent.zip(error.outcomes).for_each(|(outcome, became)| *outcome = became);
+            let mut became = error.outcomes.into_iter();
+            for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Delivered::Yes) {
+                // Of which nothing is said is not said to have arrived.
+                *outcome = became.next().unwrap_or_else(|| Delivered::NotYet {
+                    reason: error.reason.clone(),
+                });
+            }
         }
         outcomes
     }

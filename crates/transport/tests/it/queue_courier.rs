@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::messages::Queue;
+use async_trait::async_trait;
+use contracts::messages::{Message, Queue};
 use storage::outbox::{Destination, OutboxStore as _, Settlement};
 use transport::dispatcher::{Courier, Delivered, QueueCourier};
 use transport::local::LocalTransport;
-use transport::queue::Transport as _;
+use transport::queue::{PublishError, Subscription, Transport};
 
 use crate::given::{a_fresh_store, noon, soon, wake_up};
 use crate::queues::{Kind, QUEUE, Queues, on_both_transports, received, received_in_all};
@@ -90,4 +91,46 @@ async fn a_full_queue_leaves_its_messages_to_the_outbox() {
         .await
         .unwrap();
     assert_eq!(given.outbox.backlog().await, Ok(2));
+}
+
+/// A transport that fails, and says of too few messages what became of them.
+struct Taciturn(Vec<Delivered>);
+
+#[async_trait]
+impl Transport for Taciturn {
+    async fn publish(&self, queue: Queue, _: Vec<Message>) -> Result<(), PublishError> {
+        Err(PublishError {
+            queue,
+            reason: "as arranged".to_owned(),
+            outcomes: self.0.clone(),
+        })
+    }
+
+    async fn subscribe(&self, _: Queue) -> Result<Box<dyn Subscription>, PublishError> {
+        unreachable!("nobody listens here")
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_which_the_transport_says_nothing_has_not_arrived() {
+    let (given, mut rows) = a_fresh_store();
+    let message = |order| serde_json::to_string(&wake_up(order)).unwrap();
+    let payloads = [message(1), "nonsense".to_owned(), message(2), message(3)];
+    given.put(Destination::Queue(QUEUE), payloads).await;
+    let mut four = Vec::new();
+    while four.len() < 4 {
+        four.push(rows.recv().await.unwrap());
+    }
+    for told in [vec![], vec![Delivered::Yes]] {
+        let transport = Arc::new(Taciturn(told.clone()));
+        let outcomes = QueueCourier {
+            transport,
+            queue: QUEUE,
+        }
+        .deliver(&four)
+        .await;
+        let arrived: Vec<_> = outcomes.iter().map(|outcome| *outcome == Delivered::Yes).collect();
+        assert_eq!(arrived, [told.len() == 1, false, false, false], "{outcomes:?}");
+        assert!(matches!(outcomes[1], Delivered::Never { .. }), "{outcomes:?}");
+    }
 }
