@@ -123,6 +123,8 @@ fn compare(wanted: &Config, found: &Config) -> Result<(), StreamError> {
         ("subjects", wanted.subjects == found.subjects),
         ("max_age", wanted.max_age == found.max_age),
         ("no_ack", wanted.no_ack == found.no_ack),
+        // What is larger would be refused in nearly the words for a full queue, and be sent again for ever.
+        ("max_msg_size", found.max_message_size <= 0),
     ];
     if let Some((what, _)) = vital.iter().find(|(_, same)| !same) {
         let name = &found.name;

@@ -139,6 +139,22 @@ async fn a_stream_that_is_not_ours_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_stream_that_takes_no_large_messages_is_refused() {
+    let given = given_nats();
+    drop(given.transport().await);
+    let stranger = given.stranger().await;
+    let found = stranger.get_stream(QUEUE.as_str()).await.unwrap();
+    let smaller = stream::Config {
+        max_message_size: 1_024,
+        ..found.cached_info().config.clone()
+    };
+    stranger.update_stream(smaller).await.unwrap();
+    let settings = NatsSettings::new(given.server.url());
+    let line = line(&given.connect(settings).await.err().unwrap());
+    assert!(line.contains("whose max_msg_size is not ours"), "{line}");
+}
+
+#[tokio::test]
 async fn bounds_that_an_operator_changed_stay_as_they_are() {
     let given = given_nats();
     drop(given.transport().await);
