@@ -193,16 +193,16 @@ impl Lane {
             }
             Err(Failure::Broken(reason)) => {
                 tracing::error!(destination = %self.destination, reason, rows = rows.len(), "a courier failed");
-                self.deliver_singly(rows, reason).await;
+                self.deliver_singly(rows, reason, spans).await;
             }
         }
     }
 
     /// One row may be what the courier stumbles over; its neighbours must not share its fate.
-    async fn deliver_singly(&self, rows: Vec<OutboxRow>, reason: String) {
+    async fn deliver_singly(&self, rows: Vec<OutboxRow>, reason: String, mut spans: Spans) {
         let alone = rows.len() == 1;
         let mut away = false;
-        for row in rows {
+        for (place, row) in rows.into_iter().enumerate() {
             let outcome = if alone {
                 Delivered::NotYet { reason: reason.clone() }
             } else if away {
@@ -217,6 +217,7 @@ impl Lane {
                     }
                 }
             };
+            spans.end(place, &outcome);
             self.settle(row, outcome).await;
         }
     }

@@ -16,6 +16,7 @@ mod nats_faults;
 mod nats_start;
 mod queue_courier;
 mod queues;
+mod spans;
 mod watched;
 mod worker_shutdown;
 mod wrong_clocks;
