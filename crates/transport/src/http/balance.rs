@@ -87,7 +87,7 @@ impl Balance for HttpBalance {
             refusal: Refusal::Invalid { detail },
         };
         let repeat = Repeat::Always;
-        batch::send_caused(&self.0, "/transfers", &postings, MAX_POSTINGS, repeat, refuse, order_of).await
+        batch::send(&self.0, "/transfers", &postings, MAX_POSTINGS, repeat, refuse, order_of).await
     }
 }
 

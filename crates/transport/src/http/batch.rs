@@ -24,8 +24,8 @@ enum Heard<O> {
     Refused(String),
 }
 
-/// Sends `items` to `path`, at most `most` a request, each of which may be repeated as `repeat` says. If one of several
-/// requests fails, the whole call does.
+/// Sends `items` to `path`, at most `most` a request, each of which may be repeated as `repeat` says; the other side goes on with
+/// the traces of the orders that caused them. If one of several requests fails, the whole call does.
 ///
 /// # Errors
 /// [`ClientError`]; `Overloaded` only if no request before had an effect.
@@ -36,12 +36,16 @@ pub(super) async fn send<I: Serialize, O: DeserializeOwned>(
     most: usize,
     repeat: Repeat,
     refuse: impl Fn(String) -> O,
+    order_of: impl Fn(&I) -> Option<OrderId>,
 ) -> Result<Vec<O>, ClientError> {
-    send_caused(peer, path, items, most, repeat, refuse, |_| None).await
+    match send_until(peer, path, items, most, repeat, refuse, order_of).await {
+        (outcomes, None) => Ok(outcomes),
+        (_, Some(error)) => Err(error),
+    }
 }
 
-/// [`send`], for items that orders caused: the other side goes on with their traces.
-pub(super) async fn send_caused<I: Serialize, O: DeserializeOwned>(
+/// [`send`], for whoever can do with less: what was heard of the first items, and why there is nothing of the rest.
+pub(super) async fn send_until<I: Serialize, O: DeserializeOwned>(
     peer: &Peer,
     path: &'static str,
     items: &[I],
@@ -49,13 +53,16 @@ pub(super) async fn send_caused<I: Serialize, O: DeserializeOwned>(
     repeat: Repeat,
     refuse: impl Fn(String) -> O,
     order_of: impl Fn(&I) -> Option<OrderId>,
-) -> Result<Vec<O>, ClientError> {
+) -> (Vec<O>, Option<ClientError>) {
     let deadline = peer.deadline();
     let mut outcomes = Vec::with_capacity(items.len());
     let mut parts: VecDeque<&[I]> = items.chunks(most.max(1)).collect();
     let mut untouched = true;
     while let Some(part) = parts.pop_front() {
-        let body = body(part)?;
+        let body = match body(part) {
+            Ok(body) => body,
+            Err(error) => return (outcomes, Some(error)),
+        };
         let heard = if body.len() > MAX_BATCH_BYTES {
             Heard::Refused(format!("it has more than {MAX_BATCH_BYTES} bytes"))
         } else {
@@ -64,7 +71,11 @@ pub(super) async fn send_caused<I: Serialize, O: DeserializeOwned>(
                 ..Request::post(path, Some(body), repeat)
             };
             let answer = peer.call(&request, deadline, |answer| heard(answer, part.len())).await;
-            answer.map_err(|error| if untouched { error } else { unknown(error) })?
+            match answer {
+                Ok(heard) => heard,
+                Err(error) if untouched => return (outcomes, Some(error)),
+                Err(error) => return (outcomes, Some(unknown(error))),
+            }
         };
         match heard {
             Heard::Outcomes(heard) => {
@@ -79,7 +90,7 @@ pub(super) async fn send_caused<I: Serialize, O: DeserializeOwned>(
             }
         }
     }
-    Ok(outcomes)
+    (outcomes, None)
 }
 
 /// Commands for the services that carry them out. They are idempotent by (order id, step).
@@ -91,7 +102,7 @@ pub(super) async fn submit<C: Serialize>(
     let most = contracts::clients::MAX_COMMANDS;
     let refuse = |detail| Submission::Invalid { detail };
     let order_of = |command: &C| Some(order_of(command));
-    send_caused(peer, "/commands", commands, most, Repeat::Always, refuse, order_of).await
+    send(peer, "/commands", commands, most, Repeat::Always, refuse, order_of).await
 }
 
 fn heard<O: DeserializeOwned>(answer: Answer<'_>, items: usize) -> Result<Heard<O>, Unreadable> {

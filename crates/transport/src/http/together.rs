@@ -8,7 +8,8 @@
 //!
 //! - **Unknown is not failed.** Whatever goes wrong on the way is answered `unknown`, and nothing else is but what the peer
 //!   itself has said of that very item.
-//! - What nobody waits for any more is not sent. What was sent may have its effect, whoever still waits.
+//! - Who stops waiting while they stand in line have not asked. What has left the line is sent, and sent again where it may
+//!   be, whoever still waits, and may have its effect.
 //! - A late answer holds up what travels with it and nothing else: after [`PATIENCE`] its request no longer counts as one of
 //!   the lanes.
 
@@ -95,7 +96,7 @@ where
 
     /// What the peer answers, or `unknown`. Comes back within the bounds of a call to the peer and the short time in the line.
     ///
-    /// Whoever stops waiting has not asked, if it was not sent yet; otherwise it may have its effect.
+    /// Whoever stops waiting has not asked, if it still stood in line; otherwise it may have its effect.
     pub async fn ask(&self, item: I) -> O {
         let (sender, answer) = oneshot::channel();
         if !self.0.stand_in_line(Waiting { item, answer: sender }) {
@@ -147,18 +148,23 @@ where
         let (items, askers): (Vec<I>, Vec<oneshot::Sender<O>>) =
             batch.into_iter().map(|Waiting { item, answer }| (item, answer)).unzip();
         let refuse = |detail| (self.unknown)(format!("{:?} cannot make sense of it: {detail}", self.peer));
-        match batch::send(&self.peer, self.path, &items, MAX_COMMANDS, self.repeat, refuse).await {
-            Ok(answers) => {
-                for (asker, answer) in askers.into_iter().zip(answers) {
-                    // Who stopped waiting will ask again.
-                    let _ = asker.send(answer);
-                }
-            }
-            Err(error) => {
-                for asker in askers {
-                    let _ = asker.send((self.unknown)(error.to_string()));
-                }
-            }
+        let caused_by = |_: &I| None;
+        let sending = batch::send_until(
+            &self.peer,
+            self.path,
+            &items,
+            MAX_COMMANDS,
+            self.repeat,
+            refuse,
+            caused_by,
+        );
+        let (answers, error) = sending.await;
+        let reason = error.map_or_else(|| "nothing was said of it".to_owned(), |error| error.to_string());
+        // What was heard before something went wrong was heard.
+        let rest = std::iter::repeat_with(|| (self.unknown)(reason.clone()));
+        for (asker, answer) in askers.into_iter().zip(answers.into_iter().chain(rest)) {
+            // Who stopped waiting will ask again.
+            let _ = asker.send(answer);
         }
     }
 }

@@ -166,7 +166,24 @@ async fn one_that_the_peer_cannot_make_sense_of_spoils_nothing_for_the_others() 
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_not_sent() {
+async fn what_was_heard_before_something_went_wrong_was_heard() {
+    // The request is cut in half for the sake of one, and the second half gets lost.
+    let peer = Scripted::new(|_, seen| match numbers(seen)[..] {
+        [1, .., 4] => Manner::Says(problem(422, "invalid", "")),
+        [1, ..] => Manner::Says(doubled(seen)),
+        _ => Manner::SaysAndCloses(String::new()),
+    })
+    .await;
+    let answers = all(&doubling(&peer, Repeat::IfNothingWasDone), 1..=4).await;
+    assert_eq!(answers[..2], [Doubled::Is(2), Doubled::Is(4)]);
+    for answer in &answers[2..] {
+        assert!(!answer.reason().contains("make sense"), "{answer:?}");
+    }
+    assert_eq!(peer.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_in_the_line_is_not_sent() {
     let peer = Scripted::new(|_, seen| Manner::Says(doubled(seen))).await;
     let doubling = doubling(&peer, Repeat::Always);
     let mut given_up = Box::pin(doubling.ask(1));
