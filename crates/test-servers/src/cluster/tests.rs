@@ -138,17 +138,17 @@ const CHILD: &str = "TEST_SERVERS_HOLD_A_CLUSTER";
 
 #[test]
 fn a_cluster_ends_when_its_owner_is_killed() {
-    let program = stand_in("owner");
-    if env::var_os(CHILD).is_some() {
-        let cluster = Cluster::start(one(&program)).unwrap();
+    if let Some(program) = env::var_os(CHILD) {
+        let cluster = Cluster::start(one(Path::new(&program))).unwrap();
         println!("\nup at {}", cluster.internal_of(Node::UP));
         println!("folder {}", cluster.folder().display());
         std::thread::park();
     }
+    let program = stand_in("owner");
     let this_test = "cluster::tests::a_cluster_ends_when_its_owner_is_killed";
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", this_test, "--nocapture"])
-        .env(CHILD, "1")
+        .env(CHILD, &program)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
