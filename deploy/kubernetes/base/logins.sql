@@ -7,6 +7,11 @@
 \getenv notification_password NOTIFICATION_PASSWORD
 \getenv wallet_password WALLET_PASSWORD
 
+-- Passwords go to no log of the server's, where whoever runs this may say so.
+SELECT 'SET LOCAL log_statement = ''none''; SET LOCAL log_min_error_statement = ''panic'''
+WHERE (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+\gexec
+
 SELECT format('CREATE ROLE %I LOGIN', current_database() || '_' || service || '_login')
 FROM unnest(ARRAY['auth', 'balance', 'bc_gateway', 'exchanger', 'notification', 'wallet']) AS service
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = current_database() || '_' || service || '_login')
