@@ -1,4 +1,5 @@
-//! The Postman collections at `tests/`, run by newman as their readers run them: on a running program, more than once.
+//! The Postman collections at `tests/`, run by newman as their readers run them: on a running program, more than once,
+//! whether it is one process or ten.
 //!
 //! They are what somebody tries first, so each operation that the program documents is in one of them, and the books are clean
 //! after them.
@@ -8,17 +9,11 @@ use std::fs;
 
 use reqwest::Method;
 use serde_json::Value;
-use test_kit::process::{Program, Running};
+use test_servers::cluster::{OPERATOR_TOKEN, Service, Setup, token_of};
 use tokio::process::Command;
 
+use crate::black_box::world::{self, World};
 use crate::openapi::workspace;
-use crate::program::cambist;
-
-/// The token of the wallet's own calls.
-const WALLET_TOKEN: &str = "wallet-token-that-only-tests-know";
-
-/// The token of an operator.
-const OPERATOR_TOKEN: &str = "operator-token-that-only-tests-know";
 
 /// What a user of the public side may do.
 const PUBLIC: &str = "tests/prj_final.postman_collection.json";
@@ -30,7 +25,7 @@ const INTERNAL: &str = "tests/prj_internal.postman_collection.json";
 ///
 /// # Panics
 /// When newman is not installed, saying what to run, and when an assertion of the collection fails.
-async fn newman(collection: &str, variables: &[(&str, &str)]) {
+async fn newman(collection: &str, variables: &[(String, String)]) {
     let path = workspace("target/tools/npm/node_modules/.bin/newman");
     assert!(
         path.exists(),
@@ -52,55 +47,48 @@ async fn newman(collection: &str, variables: &[(&str, &str)]) {
     );
 }
 
-/// A running program whose books are proven when it has ended.
-struct Scene {
-    program: Program,
-    running: Running,
-    _folder: tempfile::TempDir,
-}
-
-impl Scene {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = format!("wallet={WALLET_TOKEN},operator:postman={OPERATOR_TOKEN}");
-        let program = cambist(&folder).with("CAMBIST_INTERNAL_TOKENS", &tokens);
-        let running = program.up().await;
-        Self {
-            program,
-            running,
-            _folder: folder,
-        }
-    }
-
-    async fn end(self) {
-        assert_eq!(self.running.terminate().await, Some(0), "{}", self.program.log());
-        let (code, report, err) = self.program.run(&["audit"]).await;
-        assert_eq!(code, Some(0), "{report}{err}");
-    }
-}
-
-#[tokio::test]
-async fn the_public_collection_passes_again_and_again_on_the_same_instance() {
-    let scene = Scene::start().await;
-    for _ in 0..2 {
-        newman(PUBLIC, &[("host", scene.running.api.address())]).await;
-    }
-    scene.end().await;
-}
-
-#[tokio::test]
-async fn the_internal_collection_passes_again_and_again_on_the_same_instance() {
-    let scene = Scene::start().await;
-    let variables = [
-        ("public_host", scene.running.api.address()),
-        ("internal_host", &scene.running.internal),
-        ("operator_token", OPERATOR_TOKEN),
-        ("wallet_token", WALLET_TOKEN),
+/// Runs both collections, twice, in a world of this kind; proves its books.
+async fn passes_again_and_again(setup: Setup) {
+    let world = World::begin(setup.with("requests_per_minute", "0"));
+    let (public, internal) = (
+        |service| world.cluster.public(service),
+        |service| world.cluster.internal(service),
+    );
+    let of_public = [
+        ("auth_host".to_owned(), public(Service::Auth)),
+        ("wallet_host".to_owned(), public(Service::Wallet)),
     ];
-    for _ in 0..2 {
-        newman(INTERNAL, &variables).await;
+    let mut of_internal = vec![
+        ("public_auth".to_owned(), public(Service::Auth)),
+        ("public_wallet".to_owned(), public(Service::Wallet)),
+        ("operator_token".to_owned(), OPERATOR_TOKEN.to_owned()),
+        ("wallet_token".to_owned(), token_of(Service::Wallet)),
+    ];
+    for service in Service::ALL {
+        let listener = internal(service);
+        // In one process each service lies under its name.
+        let host = listener
+            .strip_suffix(&format!("/{}", service.name()))
+            .unwrap_or(&listener);
+        of_internal.push((format!("{}_host", service.name()), host.to_owned()));
+        of_internal.push((service.name().to_owned(), listener));
     }
-    scene.end().await;
+    for _ in 0..2 {
+        newman(PUBLIC, &of_public).await;
+        newman(INTERNAL, &of_internal).await;
+    }
+    world.audited().await;
+    world.assert_no_panic();
+}
+
+#[tokio::test]
+async fn both_collections_pass_again_and_again_in_one_process() {
+    passes_again_and_again(world::one_process_on_a_file()).await;
+}
+
+#[tokio::test]
+async fn both_collections_pass_again_and_again_in_ten_processes() {
+    passes_again_and_again(world::ten_processes()).await;
 }
 
 /// The collection's requests: their names, methods, and addresses without their queries.
