@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
@@ -123,7 +124,11 @@ impl Simulators {
         let beside = probes
             .into_routes()
             .merge(registry.into_scrape(self.clock).into_routes());
-        let (routes, beside) = publish(ABOUT, routes(self.venue, self.chain, &self.tokens), beside);
+        let (routes, beside) = publish(
+            ABOUT,
+            routes(self.venue, self.chain, &self.settings, &self.tokens),
+            beside,
+        );
         let limits = RequestLimits::from(&self.settings);
         let router = guard(with_fallbacks(routes), limits, &http.internal).merge(with_method_fallback(beside));
         let (limits, stop) = (ServeLimits::from(&self.settings), shutdown.token());
@@ -135,10 +140,20 @@ impl Simulators {
     }
 }
 
-fn routes(venue: SimulatedVenue, chain: SimulatedChain, tokens: &Arc<InternalTokens>) -> Routes {
+fn routes(venue: SimulatedVenue, chain: SimulatedChain, settings: &Settings, tokens: &Arc<InternalTokens>) -> Routes {
+    // Longer than an answer takes as a rule, and shorter than the services wait for it, whose time-outs are the same settings.
+    let patience = |timeout: Duration, latency: Duration| timeout - timeout.saturating_sub(latency) / 4;
+    let of_venue = patience(settings.venue_timeout, settings.venue_latency);
+    let of_chain = patience(settings.chain_timeout, settings.chain_latency);
     Routes::new()
-        .nest(VENUE, exchanger::venue::server::routes(Arc::new(venue), tokens))
-        .nest(CHAIN, bc_gateway::chain::server::routes(Arc::new(chain), tokens))
+        .nest(
+            VENUE,
+            exchanger::venue::server::routes(Arc::new(venue), of_venue, tokens),
+        )
+        .nest(
+            CHAIN,
+            bc_gateway::chain::server::routes(Arc::new(chain), of_chain, tokens),
+        )
 }
 
 /// Whether books can be written and read.

@@ -77,6 +77,14 @@ async fn a_chain_that_dies_around_a_broadcast_has_not_refused_it_and_tells_the_t
 }
 
 #[tokio::test]
+async fn what_the_chain_does_not_answer_is_unknown_before_its_caller_stops_waiting() {
+    let scene = Scene::new(Adapter::Itself).await;
+    let dead = mortal_chain(&scene.simulated, &Fuse::new(0));
+    let listener = Listener::bounded(dead, BRIEFLY).await;
+    assert_all_unknown(&listener.chain(GATEWAY_TOKEN), &scene, "did not answer within 150 ms").await;
+}
+
+#[tokio::test]
 async fn a_chain_that_is_gone_says_nothing_or_does_not_let_us_in_has_refused_nothing() {
     let scene = Scene::new(Adapter::Itself).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -56,6 +56,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) async fn of(venue: Arc<dyn Venue>) -> Self {
+        Self::bounded(venue, Duration::from_secs(4)).await
+    }
+
+    /// One that waits for each answer of the venue as long as this.
+    pub(crate) async fn bounded(venue: Arc<dyn Venue>, patience: Duration) -> Self {
         let callers = ["exchanger", "bc_gateway", "operator:ann"];
         let tokens = callers.map(|name| (name.parse().unwrap(), Secret::new(&format!("token-of-{name}"))));
         let tokens = Arc::new(InternalTokens::try_new(tokens).unwrap());
@@ -66,7 +71,7 @@ impl Listener {
             header_timeout: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(5),
         };
-        let router = with_fallbacks(server::routes(venue, &tokens).into());
+        let router = with_fallbacks(server::routes(venue, patience, &tokens).into());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve(socket, router, limits, stop.clone()));
         Self { address, stop, serving }

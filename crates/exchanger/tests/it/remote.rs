@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use contracts::clients::Side;
 use contracts::messages::Step;
 use contracts::time::later;
 use contracts::{Asset, Clock, ManualClock};
-use exchanger::ports::{Answer, Limit, Venue, VenueOrder};
+use exchanger::ports::{Answer, ClientOrderId, Limit, Venue, VenueName, VenueOrder};
 use exchanger::venue::simulated::{Conduct, Market, ScriptedManners, SimulatedVenue};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -169,6 +170,46 @@ async fn many_orders_are_each_answered_for_themselves() {
     }
     let found = futures::future::join_all(orders.iter().map(|order| venue.find(&order.client_order_id))).await;
     assert_eq!(found, answers);
+}
+
+/// A venue that has executed everything and never says what became of one order.
+struct SilentAbout(VenueName, ClientOrderId);
+
+#[async_trait]
+impl Venue for SilentAbout {
+    fn name(&self) -> &VenueName {
+        &self.0
+    }
+
+    async fn place(&self, order: &VenueOrder) -> Answer {
+        self.find(&order.client_order_id).await
+    }
+
+    async fn find(&self, id: &ClientOrderId) -> Answer {
+        if *id == self.1 {
+            std::future::pending::<()>().await;
+        }
+        Answer::Done(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn one_order_that_is_not_answered_makes_none_unknown_that_travels_with_it() {
+    let given = a_venue().await;
+    let orders: Vec<_> = (1..=100).map(|number| given.buy(number)).collect();
+    let silent = SilentAbout(name(), orders[6].client_order_id);
+    let listener = Listener::bounded(Arc::new(silent), Duration::from_millis(100)).await;
+    let venue = listener.venue(EXCHANGER_TOKEN);
+    let placed = futures::future::join_all(orders.iter().map(|order| venue.place(order))).await;
+    let found = futures::future::join_all(orders.iter().map(|order| venue.find(&order.client_order_id))).await;
+    for answers in [placed, found] {
+        for (number, answer) in (1..).zip(answers) {
+            match number {
+                7 => assert!(reason(&answer).contains("did not answer within 100 ms"), "{answer:?}"),
+                _ => assert_eq!(answer, Answer::Done(Vec::new()), "{number}"),
+            }
+        }
+    }
 }
 
 #[test]

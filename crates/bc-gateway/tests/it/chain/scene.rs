@@ -133,6 +133,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) async fn of(chain: Arc<dyn Chain>) -> Self {
+        Self::bounded(chain, Duration::from_secs(4)).await
+    }
+
+    /// One that waits for each answer of the chain as long as this.
+    pub(crate) async fn bounded(chain: Arc<dyn Chain>, patience: Duration) -> Self {
         let callers = ["exchanger", "bc_gateway", "operator:ann"];
         let tokens = callers.map(|name| (name.parse().unwrap(), Secret::new(&format!("token-of-{name}"))));
         let tokens = Arc::new(InternalTokens::try_new(tokens).unwrap());
@@ -143,7 +148,7 @@ impl Listener {
             header_timeout: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(5),
         };
-        let router = with_fallbacks(server::routes(chain, &tokens).into());
+        let router = with_fallbacks(server::routes(chain, patience, &tokens).into());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve(socket, router, limits, stop.clone()));
         Self { address, stop, serving }
