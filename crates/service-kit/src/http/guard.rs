@@ -125,7 +125,10 @@ impl Service<Request> for Guarded {
     }
 }
 
-/// The span of a request, below the one that its client names: what is no `traceparent` is ignored.
+/// The span of a request, below the one that its client names: what is no `traceparent` is ignored. So is one that is not to
+/// be collected: our own processes name none, and a stranger must not keep an order out of the traces. One that is collected
+/// goes on, so that a company's front end finds its clicks in here; all that a stranger spoils by it is how their own requests
+/// are drawn.
 fn traced(request: &Request, template: Option<&MatchedPath>) -> Option<Span> {
     if !traces::are_collected() {
         return None;
@@ -133,7 +136,8 @@ fn traced(request: &Request, template: Option<&MatchedPath>) -> Option<Span> {
     let named = request.headers().get("traceparent");
     let cause = named
         .and_then(|named| named.to_str().ok())
-        .and_then(TraceContext::parse);
+        .and_then(TraceContext::parse)
+        .filter(|cause| cause.is_sampled());
     // The template, as in logs and metrics.
     Span::serving(known(request.method()), template.map(MatchedPath::as_str), cause)
 }
