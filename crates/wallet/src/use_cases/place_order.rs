@@ -118,7 +118,7 @@ pub(crate) async fn place_order(
             match seat.wait(deadline).await {
                 Some(HoldDecision::Held | HoldDecision::RefusedLate) => false,
                 Some(HoldDecision::Refused) => true,
-                None => !promise(wallet, &order).await?,
+                None => !promise(wallet, &order).await,
             }
         }
     } else {
@@ -140,7 +140,17 @@ async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
 
 /// Records that the user is told now that the order is accepted: what becomes of it after that, they are told too.
 /// `false` when its hold was refused before that could be said, by a dispatcher that this process does not hear of.
-async fn promise(wallet: &Wallet, order: &Order) -> Result<bool, StoreError> {
+///
+/// Where that cannot be recorded they are told all the same: the order is stored and comes to its end, and who hears that
+/// there is none orders a second time.
+async fn promise(wallet: &Wallet, order: &Order) -> bool {
+    try_to_promise(wallet, order).await.unwrap_or_else(|error| {
+        tracing::warn!(order_id = %order.id, %error, "an order is answered as accepted, which could not be recorded");
+        true
+    })
+}
+
+async fn try_to_promise(wallet: &Wallet, order: &Order) -> Result<bool, StoreError> {
     let event = Event {
         fact: Fact::Promised,
         cause: "the hold takes longer than a request waits".to_owned(),
