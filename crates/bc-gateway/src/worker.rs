@@ -23,6 +23,21 @@ use crate::use_cases::sweep::{Round, Sweep};
 use crate::{Service, StartError};
 
 impl Service {
+    /// Whether the keys that this process makes are those that hold the coins: to be asked before anything of this service
+    /// runs, its API included, which asks the chain about addresses.
+    ///
+    /// # Errors
+    /// [`StartError::WrongSeed`], [`StartError::Store`].
+    pub async fn check_seed(&self) -> Result<(), StartError> {
+        let derived = self.address(UserId::HOT_WALLET);
+        let transfers = &self.0.dependencies.transfers;
+        let stored = transfers.address(self.0.chain.name(), UserId::HOT_WALLET).await?;
+        match stored.filter(|stored| *stored != derived) {
+            Some(stored) => Err(StartError::WrongSeed { stored, derived }),
+            None => Ok(()),
+        }
+    }
+
     /// Starts the worker and the sweep of coins on `shutdown`. From now on commands of this process's API come to the
     /// worker without a detour; those of others by the queue. Once per process.
     ///
@@ -32,12 +47,8 @@ impl Service {
     pub async fn start_worker(&self, shutdown: &Shutdown) -> Result<(), StartError> {
         let parts = &self.0.dependencies;
         let settings = parts.settings;
-        let derived = self.address(UserId::HOT_WALLET);
-        let stored = parts.transfers.address(self.0.chain.name(), UserId::HOT_WALLET).await?;
-        if let Some(stored) = stored.filter(|stored| *stored != derived) {
-            return Err(StartError::WrongSeed { stored, derived });
-        }
-        self.compare_nonces(&derived).await?;
+        self.check_seed().await?;
+        self.compare_nonces(&self.address(UserId::HOT_WALLET)).await?;
         let (lane, granted) = Lane::new(settings.lane_capacity);
         self.0.lane.set(lane).map_err(|_| StartError::StartedBefore)?;
         let worker = CommandWorker {

@@ -12,7 +12,9 @@ use service_kit::settings::{Deposits, Loaded, Secret, Settings};
 use service_kit::shutdown::Shutdown;
 
 use crate::secrets;
-use crate::system::{Address, Listening, Outside, Parts, System, establish_hot_wallet, migrate, one_process};
+use crate::system::{
+    Address, Databases, Listening, Outside, Parts, System, establish_hot_wallet, migrate, one_process,
+};
 
 /// The name under which the token that `up` makes appears in logs.
 const LOCAL_OPERATOR: &str = "local";
@@ -34,6 +36,14 @@ pub(super) async fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let outside = Outside::open(&settings, &custody, &clock, &entropy)?;
     // Requests in flight have one such time to end, and then the work behind them has another.
     let drain = settings.drain_timeout.saturating_mul(2);
+    let shared = matches!(databases, Databases::Server(_));
+    if shared && (settings.venue_url.is_none() || settings.chain_url.is_none()) {
+        tracing::warn!(
+            "venue and chain are simulated inside this process: run no second one on this database, and keep {} with it, or \
+             name a `cambist simulate` in venue_url and chain_url",
+            settings.data_dir.display()
+        );
+    }
     if settings.deposits == Deposits::SelfService {
         super::warn_of_own_deposits();
     }

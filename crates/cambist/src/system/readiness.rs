@@ -39,7 +39,11 @@ impl Check for Answers {
             Databases::Server(pools) => {
                 let mut answered = Ok(());
                 for database in pools.values() {
-                    answered = answered.and(database.query("SELECT 1", &[]).await.map(drop));
+                    answered = answered.and(match database.query("SELECT 1", &[]).await {
+                        // All connections are in use, and so in order: taking busy processes out makes the others busier.
+                        Ok(_) | Err(StoreError::Overloaded) => Ok(()),
+                        Err(error) => Err(error),
+                    });
                 }
                 answered
             }
