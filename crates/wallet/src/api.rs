@@ -70,7 +70,7 @@ pub(crate) fn internal_routes(wallet: &Arc<Wallet>) -> Routes {
 /// Reserves a place for the order that the request may become, or turns it away unseen: a full process does not even look
 /// at the token.
 async fn admit(State(wallet): State<Arc<Wallet>>, mut request: Request, next: Next) -> Response {
-    let Some(place) = wallet.admission.admit() else {
+    let Some(place) = wallet.admission.admit().await else {
         return Problem::overloaded(COME_BACK_AFTER).into_response();
     };
     request.extensions_mut().insert(Arc::new(place));

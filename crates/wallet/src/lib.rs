@@ -11,7 +11,7 @@
 //! - whatever is not heard of is issued again, until it is.
 //!
 //! Rooms: [`domain`] decides, `use_cases` are the verbs, [`ports`] what they need of a store, [`store`] supplies it,
-//! `worker` runs dispatcher, saga worker and sweep, `api` speaks HTTP. Queue: `saga_steps`, read by the saga worker.
+//! `worker` runs dispatcher, gauge, saga worker and sweep, `api` speaks HTTP. Queue: `saga_steps`, read by the saga worker.
 //! Routes: the public ones of a user's wallet and orders; internally, for operators: `/sagas` (list, look, retry, resolve),
 //! `/freezes` and `/deposits`.
 
@@ -122,8 +122,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// Bounds on the streams that follow orders.
     pub streams: Streams,
-    /// Whether this is the only process on its database: then all that is open is due at start, and the gauge of
-    /// admission need not be counted again. `false` by default.
+    /// Whether this is the only process on its database: then all that is open is due at start, and admission hears of the
+    /// end of every order. `false` by default.
     pub single_process: bool,
 }
 
@@ -184,8 +184,8 @@ pub struct Dependencies {
 
 /// The service. Clones are the same one.
 ///
-/// To start it: [`Service::new`], [`Service::prepare`], then routes, [`Service::start_dispatcher`] (beside every API and
-/// every worker) and [`Service::start_worker`].
+/// To start it: [`Service::new`], [`Service::prepare`], [`Service::start_gauge`] (beside every API), then routes,
+/// [`Service::start_dispatcher`] (beside every API and every worker) and [`Service::start_worker`].
 #[derive(Clone)]
 pub struct Service {
     wallet: Arc<Wallet>,

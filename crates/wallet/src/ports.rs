@@ -107,6 +107,8 @@ pub enum Advanced {
     },
     /// There is no such order.
     Unknown,
+    /// This program cannot read it: a newer one wrote it, and can apply the event. Nothing changed.
+    Unreadable,
 }
 
 /// Which orders that are not at their end an operator wants to see.
@@ -193,8 +195,8 @@ pub trait OrderStore: Send + Sync {
     async fn open_orders(&self, filter: SagaFilter, after: Option<i64>, limit: usize)
     -> Result<Vec<Order>, StoreError>;
 
-    /// How many orders are in each state that is no end; states without orders are left out.
-    async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError>;
+    /// How many orders are not at their end, counted no further than to `limit`. It is asked for several times a second.
+    async fn count_open(&self, limit: usize) -> Result<u64, StoreError>;
 
     /// Any user's order with its log and what operators did to it, or `None`.
     async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError>;

@@ -95,7 +95,7 @@ impl Wallet {
         Self {
             holds: Waiters::new(MAX_WAITING),
             bookings: Waiters::new(MAX_WAITING),
-            admission: Admission::new(ports.settings.max_in_flight.get()),
+            admission: Admission::new(ports.settings.max_in_flight.get(), ports.settings.single_process),
             watchers: Watchers::new(ports.settings.streams.most, ports.settings.streams.most_per_user),
             metrics: Metrics::default(),
             dispatcher: DispatcherMetrics::new(destinations),

@@ -1,5 +1,6 @@
 //! The tasks that run beside the API: the dispatcher of the outbox, the saga worker, the sweep.
 
+mod gauge;
 mod sagas;
 mod sweep;
 
@@ -22,8 +23,8 @@ use crate::use_cases::carry::ServiceCourier;
 use crate::use_cases::re_issue::recover;
 
 impl Service {
-    /// Takes up what is in the store: counts the orders under way, for admission, and in a single process makes them
-    /// due at once. To be awaited before routes are served and tasks started.
+    /// Takes up what is in the store: in a single process all that is under way is due at once. To be awaited before
+    /// routes are served and tasks started.
     ///
     /// # Errors
     /// What the store says; nothing can be served then.
@@ -31,7 +32,22 @@ impl Service {
         if self.wallet.ports.settings.single_process {
             recover(&self.wallet).await?;
         }
-        recount(&self.wallet).await
+        Ok(())
+    }
+
+    /// Counts the orders under way, for admission, and goes on counting until `shutdown`. To be awaited before routes are
+    /// served; where there are none it is not needed.
+    ///
+    /// # Errors
+    /// What the store says; nothing can be served then.
+    pub async fn start_gauge(&self, shutdown: &Shutdown) -> Result<(), StoreError> {
+        recount(&self.wallet).await?;
+        let (wallet, stop) = (Arc::clone(&self.wallet), shutdown.token());
+        shutdown.spawn("wallet gauge", async move {
+            gauge::run(&wallet, &stop).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(())
     }
 
     /// Starts the dispatcher of the outbox whose rows arrive by `committed`: the way to the ledger, the exchanger, the
@@ -60,13 +76,6 @@ impl Service {
         let stop = shutdown.token();
         shutdown.spawn("wallet dispatcher", async move {
             dispatcher.run(committed, stop).await;
-            Ok::<(), Infallible>(())
-        });
-        // Orders end in the worker's process, of which this one's gauge hears nothing; and where it is the same one, a
-        // caller that was cut off may have left a place taken.
-        let (wallet, stop) = (Arc::clone(&self.wallet), shutdown.token());
-        shutdown.spawn("wallet gauge", async move {
-            sweep::keep_count(&wallet, &stop).await;
             Ok::<(), Infallible>(())
         });
     }

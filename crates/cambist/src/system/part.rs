@@ -144,6 +144,10 @@ impl Part for Sending<wallet::Service> {
     }
 
     async fn start(self: Box<Self>, tasks: Tasks, work: &Shutdown) -> anyhow::Result<()> {
+        if tasks.api {
+            let counted = self.service.start_gauge(work).await;
+            counted.context("orders under way cannot be counted")?;
+        }
         self.service.start_dispatcher(self.rows, work);
         if tasks.worker {
             self.service.start_worker(work);

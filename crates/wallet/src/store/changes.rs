@@ -1,8 +1,6 @@
 //! How orders and deposits change in memory, between loading and storing: the same on every database. What is decided,
 //! `domain` decides.
 
-use std::time::Duration;
-
 use contracts::{DepositId, OrderId};
 use jiff::Timestamp;
 
@@ -109,6 +107,3 @@ pub(super) fn undecided_deposit(
     };
     Some(Undecided { index, id, new })
 }
-
-/// How long a row that this program cannot read is left aside.
-pub(super) const LEFT_ASIDE: Duration = Duration::from_secs(60 * 60);

@@ -21,7 +21,8 @@ mod survey;
 use contracts::ServiceName;
 use storage::StoreError;
 use storage::migrations::Migrations;
-use storage::postgres::{Acts, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, PostgresOutbox};
+use storage::postgres::{Acts, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, PostgresOutbox, TxError};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use self::accept::Accepting;
@@ -82,7 +83,21 @@ fn limit_of(limit: usize) -> i64 {
 /// Makes rows due by `make`, a thousand at a time, and counts by `all` how many there are. What is done stays done when a
 /// later turn fails.
 async fn make_due(database: &Database, make: &str, all: &str, now: i64) -> Result<u64, StoreError> {
-    let params: [&(dyn ToSql + Sync); 2] = [&now, &TURN];
-    while count(&database.query(make, &params).await?)? == TURN.unsigned_abs() {}
+    // Each turn goes on where the last one ended: what that made due is not looked at again.
+    let mut from = now.saturating_add(1);
+    loop {
+        let params: [&(dyn ToSql + Sync); 3] = [&now, &TURN, &from];
+        let made = database.query(make, &params).await?;
+        match latest(&made)? {
+            Some(latest) if count(&made)? == TURN.unsigned_abs() => from = latest,
+            Some(_) | None => break,
+        }
+    }
     Ok(count(&database.query(all, &[]).await?)?)
+}
+
+/// When the last row of a turn was due; `None` of an empty one.
+fn latest(made: &[Row]) -> Result<Option<i64>, TxError> {
+    let row = made.first().ok_or_else(|| rows::bad("nothing was counted"))?;
+    Ok(row.try_get(1)?)
 }

@@ -14,6 +14,8 @@ mod survey;
 
 pub use self::survey::SagaSurvey;
 
+use std::time::Duration;
+
 use contracts::time::later;
 use contracts::{OrderId, ServiceName};
 use jiff::Timestamp;
@@ -23,7 +25,10 @@ use storage::sqlite::{Acts, Database, Desk, SqliteOutbox, micros};
 use self::freezes::FrozenUsers;
 use crate::domain::Order;
 use crate::ports::{Advanced, Placement};
-use crate::store::changes::LEFT_ASIDE;
+
+/// How long a row that this program cannot read is left aside. Nobody else is at work on this database: the newer program
+/// that wrote it comes by a new start, and then all is due at once.
+const LEFT_ASIDE: Duration = Duration::from_secs(60 * 60);
 
 /// Orders, deposits, freezes and keys on SQLite. Clones share them; a database has one, and its clones.
 #[derive(Clone)]
@@ -72,7 +77,7 @@ const fn is_unreadable(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::FromSqlConversionFailure(..))
 }
 
-/// Like [`collect`], for sweeps: a row that cannot be read is put off by an hour with `postpone` (its id, a time) instead
+/// Like [`collect`], for sweeps: a row that cannot be read is left aside with `postpone` (its id, a time) instead
 /// of keeping its neighbours from being found. Its first column is its id.
 fn collect_readable<T>(
     connection: &Connection,

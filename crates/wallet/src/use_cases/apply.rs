@@ -21,7 +21,7 @@ pub(crate) async fn apply(wallet: &Wallet, events: Vec<(OrderId, Event)>) -> Res
     for outcome in &advanced {
         match outcome {
             Advanced::Moved { from, order, alert } => tell(wallet, *from, order, *alert),
-            Advanced::Ignored { .. } | Advanced::Unknown => {}
+            Advanced::Ignored { .. } | Advanced::Unknown | Advanced::Unreadable => {}
         }
     }
     Ok(advanced)

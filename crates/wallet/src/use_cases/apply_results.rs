@@ -1,7 +1,10 @@
 //! The saga worker's verb: results from the queue become events.
 //!
 //! A message that makes no sense becomes a dead letter, with its error, and the queue goes on. A result that cannot be
-//! true of its order (a trade beyond the hold) is no answer at all: the order gets stuck and an operator is asked.
+//! true of its order (a trade beyond the hold) is no answer at all: the order gets stuck and an operator is asked. A result
+//! for an order that only a newer program understands is left to that one: both are at work while one replaces the other.
+
+use std::collections::BTreeSet;
 
 use contracts::OrderId;
 use contracts::messages::{Message, Queue, SCHEMA_VERSION, Status, Step, StepResult};
@@ -20,25 +23,26 @@ enum Said {
     Nonsense(&'static str),
 }
 
-/// Applies the results in these messages, in one transaction. After `Ok` none of them is needed any more; after an
-/// error all of them are to be delivered again, which does no harm.
-pub(crate) async fn apply_results(wallet: &Wallet, messages: &[&Message]) -> Result<(), StoreError> {
+/// Applies the results in these messages, in one transaction. After `Ok` none of them is needed any more but those at the
+/// places it names, which are to be delivered again, to a newer program; after an error all of them are to be delivered
+/// again, which does no harm.
+pub(crate) async fn apply_results(wallet: &Wallet, messages: &[&Message]) -> Result<BTreeSet<usize>, StoreError> {
     let mut letters = Vec::new();
     let mut events = Vec::new();
     let mut origins = Vec::new();
-    for &message in messages {
+    for (place, &message) in messages.iter().enumerate() {
         match said(message) {
             Said::Fact(fact) => {
                 events.push((message.order_id, event(message, fact)));
-                origins.push(message);
+                origins.push((place, message));
             }
             Said::Nothing => {}
             Said::Nonsense(error) => letters.push(letter(message, error)),
         }
     }
     let advanced = apply(wallet, events).await?;
-    let mut disbelieved = Vec::new();
-    for (message, outcome) in origins.into_iter().zip(advanced) {
+    let (mut disbelieved, mut for_newer) = (Vec::new(), BTreeSet::new());
+    for ((place, message), outcome) in origins.into_iter().zip(advanced) {
         match outcome {
             Advanced::Unknown => letters.push(letter(message, "there is no such order")),
             Advanced::Ignored {
@@ -48,11 +52,10 @@ pub(crate) async fn apply_results(wallet: &Wallet, messages: &[&Message]) -> Res
             Advanced::Ignored {
                 why: Why::UnknownDefinition,
                 ..
-            } => {
-                letters.push(letter(
-                    message,
-                    "the order follows a definition that this program does not have",
-                ));
+            }
+            | Advanced::Unreadable => {
+                tracing::warn!(order_id = %message.order_id, step = %message.step, "a result is left to a newer program");
+                for_newer.insert(place);
             }
             Advanced::Ignored { state, why } => {
                 tracing::debug!(order_id = %message.order_id, step = %message.step, %state, ?why, "a result changes nothing");
@@ -62,12 +65,13 @@ pub(crate) async fn apply_results(wallet: &Wallet, messages: &[&Message]) -> Res
     }
     letters.extend(disbelieve(wallet, disbelieved).await?);
     if letters.is_empty() {
-        return Ok(());
+        return Ok(for_newer);
     }
     for letter in &letters {
         tracing::error!(error = letter.error, "a message on saga_steps cannot be used");
     }
-    wallet.ports.orders.bury(wallet.now(), letters).await
+    wallet.ports.orders.bury(wallet.now(), letters).await?;
+    Ok(for_newer)
 }
 
 /// Takes results that cannot be true for the missing answers they are. Only those that are news become dead letters:

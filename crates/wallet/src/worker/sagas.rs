@@ -18,7 +18,7 @@ use crate::use_cases::apply_results::apply_results;
 
 /// The most batches under way; they share the store's commits.
 const MAX_BATCHES: usize = 8;
-/// The pause before messages are delivered again that could not be stored.
+/// The pause before messages are delivered again that could not be stored, or are for a newer program.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until `stop` or until the queue is closed; then finishes the batches that are under way.
@@ -55,9 +55,13 @@ async fn settle(wallet: &Wallet, deliveries: Vec<Delivery>) {
     }
     drop(spans);
     match applied {
-        Ok(()) => {
-            for delivery in deliveries {
-                delivery.done().await;
+        Ok(for_newer) => {
+            for (place, delivery) in deliveries.into_iter().enumerate() {
+                if for_newer.contains(&place) {
+                    delivery.again(wallet.ports.entropy.jitter(AGAIN_AFTER)).await;
+                } else {
+                    delivery.done().await;
+                }
             }
         }
         Err(error) => {

@@ -5,7 +5,6 @@ use tokio_util::sync::CancellationToken;
 use transport::steps::Steps;
 
 use crate::use_cases::Wallet;
-use crate::use_cases::admit::recount;
 use crate::use_cases::purge_keys::KeyPurge;
 use crate::use_cases::re_issue::{make_due, re_issue};
 
@@ -32,15 +31,6 @@ async fn take_up(wallet: &Wallet, steps: &mut Steps) -> Result<usize, StoreError
         tracing::warn!(%error, "orders that were put off could not be brought forward; again shortly");
     }
     re_issue(wallet).await
-}
-
-/// Sets the gauge to the store's count now and again, until `stop`.
-pub(super) async fn keep_count(wallet: &Wallet, stop: &CancellationToken) {
-    while pause(wallet, stop).await {
-        if let Err(error) = recount(wallet).await {
-            tracing::warn!(%error, "the orders under way could not be counted; again shortly");
-        }
-    }
 }
 
 /// Waits for the next turn; `false` when there is none.

@@ -1,13 +1,17 @@
 //! No more orders are accepted than can be under way, and who is turned away is turned away unseen.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
+use contracts::Clock as _;
 use contracts::messages::FailureCode;
 use serde_json::json;
 use wallet::Settings;
-use wallet::domain::OrderState;
+use wallet::domain::{Fact, OrderState};
+use wallet::ports::OrderStore as _;
 
-use crate::world::{Venue, World, settings};
+use crate::samples::{event, exchange_failed};
+use crate::world::{PATIENCE, Venue, World, settings};
 
 fn room_for(orders: usize) -> Settings {
     Settings {
@@ -80,4 +84,28 @@ async fn orders_of_the_process_before_count() {
     world.crash(room_for(2)).await;
     assert_eq!(world.in_flight(), 2);
     assert_eq!(world.post("/buy/2", json!({"fiat_amount": 30})).await.status, 503);
+}
+
+#[tokio::test]
+async fn orders_that_end_in_other_processes_give_their_places_back_here() {
+    let mut world = World::asleep(Settings {
+        single_process: false,
+        sweep_every: Duration::from_secs(60 * 60),
+        ..room_for(1)
+    })
+    .await;
+    world.wake();
+    world.with_600().await;
+    world.exchanger.set(Venue::IsSilent);
+    let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
+    assert_eq!(world.post("/buy/2", json!({"fiat_amount": 30})).await.status, 503);
+
+    // As another process would, of which this one hears nothing.
+    let events = vec![(id, event(exchange_failed())), (id, event(Fact::Released))];
+    let now = world.clock.now();
+    world.store().advance(now, now, events).await.unwrap();
+    let ended = Instant::now();
+    while world.post("/buy/2", json!({"fiat_amount": 30})).await.status != 202 {
+        assert!(ended.elapsed() < PATIENCE, "there is room");
+    }
 }

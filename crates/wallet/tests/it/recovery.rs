@@ -195,6 +195,62 @@ async fn a_hold_that_is_undecided_for_two_seconds_is_202_and_may_still_fail_visi
 }
 
 #[tokio::test]
+async fn an_order_whose_promise_cannot_be_recorded_is_accepted_all_the_same() {
+    let mut world = World::awake().await;
+    world.with_600().await;
+    world.crash(impatient()).await;
+    world.execute(
+        "CREATE TRIGGER no_promises BEFORE UPDATE OF promised ON wallet_orders WHEN NEW.promised
+         BEGIN SELECT RAISE(ABORT, 'not now'); END",
+    );
+    let answer = world.post("/buy/2", json!({"fiat_amount": 30})).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["status"]),
+        (202, &json!("pending")),
+        "who hears that there is no order orders again"
+    );
+    let id = answer.order_id();
+    assert!(!world.order(id).await.saga.promised, "it could not be recorded");
+    world.execute("DROP TRIGGER no_promises");
+    world.crash(settings()).await;
+    world.wake();
+    world.mailbox.mail(id).await;
+    assert_eq!(world.wallet(), ("570".to_owned(), "3".to_owned()));
+    world.everything_is_explained();
+}
+
+#[tokio::test]
+async fn a_result_for_an_order_of_a_newer_program_is_no_dead_letter() {
+    let world = World::awake().await;
+    world.with_600().await;
+    for (newer, as_it_was) in [
+        ("asset = 'NEW'", "asset = 'BTC'"),
+        ("definition = 999", "definition = 1"),
+    ] {
+        world.exchanger.set(Venue::IsSilent);
+        let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
+        world.execute(&format!("UPDATE wallet_orders SET {newer} WHERE order_id = {id}"));
+        let code = FailureCode::VenueRejected;
+        let detail = String::new();
+        let result = StepResult::Failure { code, detail };
+        world
+            .publish(message(id, Step::Exchange, Status::Failed, Some(result)))
+            .await;
+        // Behind it, so that it was looked at before.
+        let buried = world.dead_letters().len() + 1;
+        world.publish(message(id, Step::Release, Status::Done, None)).await;
+        world.until_buried(buried).await;
+        world.execute(&format!("UPDATE wallet_orders SET {as_it_was} WHERE order_id = {id}"));
+        world.exchanger.set(Venue::Fails(FailureCode::VenueRejected));
+        world.exchanger.resolve(id).await;
+        world.until(id, OrderState::Failed).await;
+        assert_eq!(world.dead_letters().len(), buried, "only the nonsense");
+    }
+    assert_eq!(world.wallet(), ("600".to_owned(), "0".to_owned()));
+    world.everything_is_explained();
+}
+
+#[tokio::test]
 async fn strangers_and_nonsense_move_nothing_and_do_not_stop_the_queue() {
     let world = World::awake().await;
     world.with_600().await;

@@ -179,12 +179,14 @@ impl World {
             settings,
         });
         service.prepare().await.unwrap();
+        let shutdown = Shutdown::new();
+        service.start_gauge(&shutdown).await.unwrap();
         self.process = Some(Process {
             public: with_fallbacks(service.public_routes().into()),
             internal: with_fallbacks(service.internal_routes().into()),
             store,
             rows: Some(rows),
-            shutdown: Shutdown::new(),
+            shutdown,
             service,
         });
     }
@@ -318,12 +320,23 @@ impl World {
         tokio::time::timeout(PATIENCE, seen).await.ok()
     }
 
+    /// Does to the database what no service of this version does.
+    pub(crate) fn execute(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
     /// The texts of the dead letters' errors.
     pub(crate) fn dead_letters(&self) -> Vec<String> {
         let connection = reader(&self.path()).unwrap();
         let mut statement = connection.prepare("SELECT error FROM wallet_dead_letters").unwrap();
         let errors = statement.query_map((), |row| row.get(0)).unwrap();
         errors.collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Waits until there are this many.
+    pub(crate) async fn until_buried(&self, letters: usize) {
+        seen(|| (self.dead_letters().len() >= letters).then_some(())).await;
     }
 
     pub(crate) async fn publish(&self, message: contracts::messages::Message) {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::time::later;
 use contracts::{DepositId, UserId};
 use jiff::Timestamp;
 use storage::postgres::{Numeric, Tx, TxError, text};
@@ -13,13 +12,13 @@ use storage::{StoreError, in_transaction};
 use tokio_postgres::Row;
 
 use super::accept::{Ear, announce_later, storable};
-use super::orders::{sorted, times};
+use super::orders::{left_aside, sorted, times};
 use super::rows::{self, deposit_columns};
 use super::{LOCK_USERS, PostgresWallet, limit_of, make_due};
 use crate::domain::effects::deposit_posting;
 use crate::domain::{Command, Deposit};
 use crate::ports::{Announce, DepositStore, NewDeposit, Placement};
-use crate::store::changes::{LEFT_ASIDE, paid, undecided_deposit};
+use crate::store::changes::{paid, undecided_deposit};
 
 /// As of orders: a number, whether the user is frozen, and by fingerprint, or none, the deposits of this key and of this
 /// reference.
@@ -46,8 +45,10 @@ const INSERT: &str = "INSERT INTO wallet.deposits (deposit_id, user_id, currency
     SELECT deposit_id, user_id, currency, amount, reference, 'pending', idempotency_key, fingerprint, $8, $9
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::numeric[], $5::text[], $6::text[], $7::bytea[])
     AS new (deposit_id, user_id, currency, amount, reference, idempotency_key, fingerprint)";
+/// An equality of the status would let the index of what is pending do as well as the key: a plan that is made while that is
+/// small stays when it has grown.
 const BOOK: &str = "UPDATE wallet.deposits SET status = 'booked', booked_at = $2 WHERE deposit_id = ANY (ARRAY (
-        SELECT deposit_id FROM wallet.deposits WHERE deposit_id = ANY ($1) AND status = 'pending'
+        SELECT deposit_id FROM wallet.deposits WHERE deposit_id = ANY ($1) AND status LIKE 'pending'
         ORDER BY deposit_id FOR UPDATE))";
 /// The rows come as they are after it, and when they were due in the last column.
 const CLAIM: &str = concat!(
@@ -63,16 +64,17 @@ const CLAIM: &str = concat!(
     ", (SELECT next_attempt_at FROM due WHERE due.deposit_id = claimed.deposit_id)"
 );
 const DUE: usize = 9;
-const POSTPONE: &str = "UPDATE wallet.deposits SET next_attempt_at = $2 WHERE deposit_id = ANY ($1)";
-const MAKE_DUE: &str = "WITH late AS MATERIALIZED (
-        SELECT deposit_id FROM wallet.deposits WHERE status = 'pending' AND next_attempt_at > $1),
-    turn AS MATERIALIZED (SELECT deposit_id FROM late ORDER BY deposit_id LIMIT $2),
+const LEAVE_ASIDE: &str = "UPDATE wallet.deposits SET tries = tries - 1,
+    next_attempt_at = $2 + (random() * 5000000)::bigint WHERE deposit_id = ANY ($1)";
+const MAKE_DUE: &str = "WITH turn AS MATERIALIZED (
+        SELECT deposit_id, next_attempt_at FROM wallet.deposits
+        WHERE status = 'pending' AND next_attempt_at >= $3 ORDER BY next_attempt_at LIMIT $2),
     locked AS MATERIALIZED (
         SELECT deposit_id FROM wallet.deposits WHERE deposit_id = ANY (ARRAY (SELECT deposit_id FROM turn))
         AND status = 'pending' AND next_attempt_at > $1 ORDER BY deposit_id FOR UPDATE),
     made AS (
         UPDATE wallet.deposits SET next_attempt_at = $1 WHERE deposit_id = ANY (ARRAY (SELECT deposit_id FROM locked)))
-    SELECT count(*) FROM turn";
+    SELECT count(*), max(next_attempt_at) FROM turn";
 const PENDING: &str = "SELECT count(*) FROM wallet.deposits WHERE status = 'pending'";
 
 type Placed = Placement<Deposit, DepositId>;
@@ -290,8 +292,7 @@ async fn claim(tx: &mut Tx, now: Timestamp, limit: usize, pauses: &[Duration]) -
     let due = |row: &Row| Ok((row.try_get(DUE)?, rows::deposit(row, 0)));
     let (deposits, unreadable) = sorted(&found, due)?;
     if !unreadable.is_empty() {
-        let until = later(now, LEFT_ASIDE).as_microsecond();
-        tx.write(POSTPONE, vec![Box::new(unreadable), Box::new(until)], None);
+        tx.write(LEAVE_ASIDE, left_aside(now, unreadable), None);
     }
     Ok(deposits)
 }

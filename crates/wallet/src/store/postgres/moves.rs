@@ -1,7 +1,7 @@
 //! Moving orders: lock and load, `domain` decides event by event, store once. Whatever the batch, one statement loads and
 //! two write, beside the outbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contracts::OrderId;
@@ -86,7 +86,9 @@ impl Work for Moving {
             let advanced = events.map(|(id, event)| table.advance(call, *id, event));
             answers.push(Ok(advanced.collect::<Result<_, TxError>>()?));
         }
-        let Table { orders, log, commands } = table;
+        let Table {
+            orders, log, commands, ..
+        } = table;
         store(tx, orders.into_values());
         log.write(tx);
         put_commands(&self.outbox, tx, commands)?;
@@ -104,6 +106,7 @@ struct Loaded {
 /// The orders of a batch, locked; what is to be written of them comes together here.
 struct Table {
     orders: BTreeMap<OrderId, Loaded>,
+    unreadable: BTreeSet<i64>,
     log: Log,
     commands: Vec<(Timestamp, Command)>,
 }
@@ -111,7 +114,7 @@ struct Table {
 impl Table {
     async fn load(tx: &mut Tx, events: impl Iterator<Item = &(OrderId, Event)>) -> Result<Self, TxError> {
         let ids: Vec<i64> = events.map(|(id, _)| id.get()).collect();
-        let mut orders = BTreeMap::new();
+        let (mut orders, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
         for row in tx.query(LOCK, &[&ids]).await? {
             match rows::order(&row, 0) {
                 Ok(order) => {
@@ -122,11 +125,13 @@ impl Table {
                 Err(error) => {
                     let order_id: i64 = row.try_get(0)?;
                     tracing::error!(order_id, %error, "an order cannot be read by this program");
+                    unreadable.insert(order_id);
                 }
             }
         }
         Ok(Self {
             orders,
+            unreadable,
             log: Log::default(),
             commands: Vec::new(),
         })
@@ -134,7 +139,11 @@ impl Table {
 
     fn advance(&mut self, call: &Call, id: OrderId, event: &Event) -> Result<Advanced, TxError> {
         let Some(Loaded { order, .. }) = self.orders.get_mut(&id) else {
-            return Ok(Advanced::Unknown);
+            return Ok(if self.unreadable.contains(&id.get()) {
+                Advanced::Unreadable
+            } else {
+                Advanced::Unknown
+            });
         };
         let state = order.saga.state;
         let Move { from, commands, alert } = match take(order, call.now, call.due, event) {

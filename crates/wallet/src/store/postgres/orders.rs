@@ -7,15 +7,14 @@ use contracts::operators::Instruction;
 use contracts::time::later;
 use contracts::{OrderId, UserId};
 use jiff::Timestamp;
-use storage::postgres::{Tx, TxError};
+use storage::postgres::{Param, Tx, TxError};
 use storage::{StoreError, in_transaction};
 use tokio_postgres::Row;
 
 use super::rows::{self, ORDER_COLUMNS, order_columns};
 use super::{PostgresWallet, accept, limit_of, make_due, moves};
-use crate::domain::{Event, LogEntry, Order, OrderState};
+use crate::domain::{Event, LogEntry, Order};
 use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, SagaRecord};
-use crate::store::changes::LEFT_ASIDE;
 
 /// The condition repeats that of the partial index. The rows come as they are after it, and when they were due in the last
 /// column.
@@ -31,17 +30,20 @@ const CLAIM: &str = concat!(
     order_columns!(),
     ", (SELECT next_attempt_at FROM due WHERE due.order_id = claimed.order_id)"
 );
-const POSTPONE: &str = "UPDATE wallet.orders SET next_attempt_at = $2 WHERE order_id = ANY ($1)";
-/// Those that are late are looked for along the partial index, and locked in the order of their numbers. How many there were.
-const MAKE_DUE: &str = "WITH late AS MATERIALIZED (
-        SELECT order_id FROM wallet.orders WHERE state NOT IN ('completed', 'failed') AND next_attempt_at > $1),
-    turn AS MATERIALIZED (SELECT order_id FROM late ORDER BY order_id LIMIT $2),
+/// Nobody has tried them; and they do not come back together: up to five seconds lie between them.
+const LEAVE_ASIDE: &str = "UPDATE wallet.orders SET tries = tries - 1,
+    next_attempt_at = $2 + (random() * 5000000)::bigint WHERE order_id = ANY ($1)";
+/// Those that are due at $3 or later, the first of them, found along the partial index, and locked in the order of their
+/// numbers. How many there were, and when the last of them was due.
+const MAKE_DUE: &str = "WITH turn AS MATERIALIZED (
+        SELECT order_id, next_attempt_at FROM wallet.orders
+        WHERE state NOT IN ('completed', 'failed') AND next_attempt_at >= $3 ORDER BY next_attempt_at LIMIT $2),
     locked AS MATERIALIZED (
         SELECT order_id FROM wallet.orders WHERE order_id = ANY (ARRAY (SELECT order_id FROM turn))
         AND state NOT IN ('completed', 'failed') AND next_attempt_at > $1 ORDER BY order_id FOR UPDATE),
     made AS (
         UPDATE wallet.orders SET next_attempt_at = $1 WHERE order_id = ANY (ARRAY (SELECT order_id FROM locked)))
-    SELECT count(*) FROM turn";
+    SELECT count(*), max(next_attempt_at) FROM turn";
 const OPEN: &str = "SELECT count(*) FROM wallet.orders WHERE state NOT IN ('completed', 'failed')";
 
 #[async_trait]
@@ -106,8 +108,8 @@ impl OrderStore for PostgresWallet {
         self.read_open_orders(filter, after, limit).await
     }
 
-    async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
-        self.count_open_orders().await
+    async fn count_open(&self, limit: usize) -> Result<u64, StoreError> {
+        self.count_open_orders(limit).await
     }
 
     async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError> {
@@ -140,10 +142,18 @@ async fn claim(tx: &mut Tx, now: Timestamp, limit: usize, pauses: &[Duration]) -
     let due = |row: &Row| Ok((row.try_get(ORDER_COLUMNS)?, rows::order(row, 0)));
     let (orders, unreadable) = sorted(&found, due)?;
     if !unreadable.is_empty() {
-        let until = later(now, LEFT_ASIDE).as_microsecond();
-        tx.write(POSTPONE, vec![Box::new(unreadable), Box::new(until)], None);
+        tx.write(LEAVE_ASIDE, left_aside(now, unreadable), None);
     }
     Ok(orders)
+}
+
+/// How long a row that this program cannot read is left aside at least: while a newer program takes its place both are at
+/// work, and the newer one shall find it soon.
+const LEFT_ASIDE: Duration = Duration::from_secs(5);
+
+/// What leaving rows aside takes.
+pub(super) fn left_aside(now: Timestamp, ids: Vec<i64>) -> Vec<Param> {
+    vec![Box::new(ids), Box::new(later(now, LEFT_ASIDE).as_microsecond())]
 }
 
 /// The ends of pauses that begin now.

@@ -44,8 +44,9 @@ const OPEN: &str = concat!(
     " FROM wallet.orders WHERE state NOT IN ('completed', 'failed') OFFSET 0) AS unfinished
     WHERE order_id > $1 AND created_at <= $2 AND ($3::text[] IS NULL OR state = ANY ($3)) ORDER BY order_id LIMIT $4"
 );
-const COUNTS: &str =
-    "SELECT state, count(*) FROM wallet.orders WHERE state NOT IN ('completed', 'failed') GROUP BY state";
+/// Along the partial index, of which the order reminds the planner.
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM wallet.orders WHERE state NOT IN ('completed', 'failed')
+    ORDER BY next_attempt_at LIMIT $1) AS unfinished";
 
 impl PostgresWallet {
     pub(super) async fn read_order(
@@ -115,12 +116,8 @@ impl PostgresWallet {
         to_orders(&rows)
     }
 
-    pub(super) async fn count_open_orders(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
-        let rows = self.database.query(COUNTS, &[]).await?;
-        let counts = rows
-            .iter()
-            .map(|row| Ok((rows::parsed(row, 0)?, row.try_get::<_, i64>(1)?.unsigned_abs())));
-        Ok(counts.collect::<Result<_, TxError>>()?)
+    pub(super) async fn count_open_orders(&self, limit: usize) -> Result<u64, StoreError> {
+        Ok(rows::count(&self.database.query(COUNT, &[&limit_of(limit)]).await?)?)
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn move_all(
                 // Found before anything is written: the neighbours' events still count.
                 Err(error) if is_unreadable(&error) => {
                     tracing::error!(order_id = %id, %error, "an order cannot be read by this program");
-                    Ok(Advanced::Unknown)
+                    Ok(Advanced::Unreadable)
                 }
                 advanced => advanced,
             })

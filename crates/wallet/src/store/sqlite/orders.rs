@@ -15,7 +15,7 @@ use storage::sqlite::{Tx, micros};
 
 use super::rows::{self, order_columns};
 use super::{SqliteWallet, accept, collect_readable, moves};
-use crate::domain::{Event, LogEntry, Order, OrderState};
+use crate::domain::{Event, LogEntry, Order};
 use crate::ports::{Advanced, Announce, DeadLetter, NewOrder, OrderStore, Placement, SagaFilter, SagaRecord};
 
 const DUE: &str = concat!(
@@ -99,8 +99,8 @@ impl OrderStore for SqliteWallet {
         self.read_open_orders(filter, after, limit).await
     }
 
-    async fn open_counts(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
-        self.count_open_orders().await
+    async fn count_open(&self, limit: usize) -> Result<u64, StoreError> {
+        self.count_open_orders(limit).await
     }
 
     async fn saga(&self, id: OrderId) -> Result<Option<SagaRecord>, StoreError> {

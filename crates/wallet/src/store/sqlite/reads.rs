@@ -44,8 +44,8 @@ const OPEN: &str = concat!(
     WHERE state NOT IN ('completed', 'failed') AND order_id > ?1 AND created_at <= ?2
     AND (?3 IS NULL OR instr(?3, ',' || state || ',') > 0) ORDER BY order_id LIMIT ?4"
 );
-const COUNTS: &str = "SELECT state, count(*) FROM wallet_orders INDEXED BY wallet_orders_due
-    WHERE state NOT IN ('completed', 'failed') GROUP BY state";
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM wallet_orders INDEXED BY wallet_orders_due
+    WHERE state NOT IN ('completed', 'failed') LIMIT ?1)";
 
 impl SqliteWallet {
     pub(super) async fn read_order(
@@ -134,12 +134,10 @@ impl SqliteWallet {
         self.database.readers().run(query).await
     }
 
-    pub(super) async fn count_open_orders(&self) -> Result<Vec<(OrderState, u64)>, StoreError> {
-        let query = |connection: &Connection| {
-            collect(connection, COUNTS, (), |row| {
-                let count: i64 = row.get(1)?;
-                Ok((rows::text(row, 0)?, count.unsigned_abs()))
-            })
+    pub(super) async fn count_open_orders(&self, limit: usize) -> Result<u64, StoreError> {
+        let query = move |connection: &Connection| {
+            let mut count = connection.prepare_cached(COUNT)?;
+            count.query_row([limit_of(limit)], |row| row.get(0).map(i64::unsigned_abs))
         };
         self.database.readers().run(query).await
     }

@@ -130,7 +130,7 @@ pub(super) async fn an_order_that_only_a_newer_program_can_read_keeps_no_other_f
 
     let events = vec![(strange, event(Fact::Held)), (ours, event(Fact::Held))];
     let advanced = subject.orders().advance(after(4), after(7), events).await.unwrap();
-    assert_eq!(advanced[0], Advanced::Unknown);
+    assert_eq!(advanced[0], Advanced::Unreadable);
     assert!(matches!(advanced[1], Advanced::Moved { .. }), "{advanced:?}");
 
     let again = |orders| {

@@ -173,6 +173,26 @@ async fn what_is_due_is_taken_by_one_of_two_sweeps() {
 }
 
 #[tokio::test]
+async fn of_many_that_are_due_at_the_same_moment_none_is_left_out() {
+    const MANY: i64 = 5_000;
+    let given = given().await;
+    let owner = given.owner().await;
+    // More at each of three moments than one turn takes.
+    let many = format!(
+        "INSERT INTO wallet.orders (order_id, user_id, side, asset, currency, requested, definition, state, revision,
+            next_attempt_at, created_at, updated_at)
+         SELECT number, 2, 'buy', 'BTC', 'USD', 1, 1, 'created', 1, {} + number % 3, 0, 0
+         FROM generate_series(1, {MANY}) AS number",
+        after(60).as_microsecond()
+    );
+    owner.batch_execute(&many).await.unwrap();
+    assert_eq!(given.one.orders.make_due(after(1)).await, Ok(MANY.unsigned_abs()));
+    let left = "SELECT count(*) FROM wallet.orders WHERE next_attempt_at <> $1";
+    let left = owner.query_one(left, &[&after(1).as_microsecond()]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
 async fn a_sweep_passes_over_what_another_process_has_in_hand() {
     let given = given().await;
     let (in_hand, free) = (create_one(&given.one).await, create_one(&given.one).await);
