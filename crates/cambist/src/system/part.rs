@@ -163,7 +163,7 @@ pub(super) struct Commanded<S> {
 }
 
 macro_rules! commanded {
-    ($name:expr, $service:ty, |$this:ident, $work:ident| $start_worker:block) => {
+    ($name:expr, $service:ty, |$it:ident| $check:expr, |$this:ident, $work:ident| $start_worker:block) => {
         #[async_trait]
         impl Part for Commanded<$service> {
             fn service(&self) -> ServiceName {
@@ -194,6 +194,9 @@ macro_rules! commanded {
             }
 
             async fn take_up(&self, now: Timestamp) -> anyhow::Result<()> {
+                let $it = &self.sending.service;
+                let checked: anyhow::Result<()> = $check;
+                checked?;
                 // Does nothing where others may be at work on the same database.
                 let released = self.commands.release_leases(now).await;
                 released.map(drop).context("unfinished work cannot be taken up")
@@ -211,12 +214,27 @@ macro_rules! commanded {
     };
 }
 
-commanded!(ServiceName::Exchanger, exchanger::Service, |service, work| {
-    service.start_worker(work);
-});
-commanded!(ServiceName::BcGateway, bc_gateway::Service, |service, work| {
-    service.start_worker(work).await?;
-});
-commanded!(ServiceName::Notification, notification::Service, |service, work| {
-    service.start_worker(work);
-});
+commanded!(
+    ServiceName::Exchanger,
+    exchanger::Service,
+    |_service| Ok(()),
+    |service, work| {
+        service.start_worker(work);
+    }
+);
+commanded!(
+    ServiceName::BcGateway,
+    bc_gateway::Service,
+    |service| Ok(service.check_seed().await?),
+    |service, work| {
+        service.start_worker(work).await?;
+    }
+);
+commanded!(
+    ServiceName::Notification,
+    notification::Service,
+    |_service| Ok(()),
+    |service, work| {
+        service.start_worker(work);
+    }
+);
