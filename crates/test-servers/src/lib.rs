@@ -9,4 +9,5 @@
 
 pub mod cluster;
 pub mod nats;
+pub mod plans;
 pub mod postgres;

@@ -3,7 +3,6 @@
 
 pub mod audit;
 mod book;
-mod desk;
 mod rows;
 mod statements;
 mod survey;
@@ -16,11 +15,10 @@ use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Refusal, St
 use contracts::{Amount, Asset, ServiceName, UserId};
 use jiff::Timestamp;
 use storage::migrations::Migrations;
-use storage::postgres::{Database, Numeric, Tx, TxError, text};
+use storage::postgres::{Database, Desk, Numeric, Tx, TxError, text};
 use storage::{StoreError, in_transaction};
 
-use self::book::{Names, book};
-use self::desk::Desk;
+use self::book::{Booking, Names, book};
 use self::rows::{bad, to_asset, to_line, to_transfer};
 use self::statements::{
     FIND_ADJUSTMENT, INSERT_ADJUSTMENT, LOCK_CORRECTIONS, LOOK_UP, NEXT_ADJUSTMENT, OPEN_WALLET, STATEMENT, WALLET,
@@ -45,7 +43,7 @@ pub fn migrations() -> Migrations {
 #[derive(Clone)]
 pub struct PostgresLedger {
     database: Database,
-    desk: Desk,
+    desk: Desk<Booking>,
 }
 
 impl PostgresLedger {
@@ -53,7 +51,7 @@ impl PostgresLedger {
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self {
-            desk: Desk::new(database.clone()),
+            desk: Desk::new(database.clone(), Booking),
             database,
         }
     }
@@ -110,7 +108,7 @@ impl LedgerStore for PostgresLedger {
             return Ok(Vec::new());
         }
         postings.iter_mut().for_each(storable);
-        self.desk.bring(now, postings).await
+        self.desk.bring((now, postings)).await
     }
 
     async fn adjust(&self, now: Timestamp, mut adjustment: Adjustment) -> Result<Adjusted, StoreError> {
@@ -125,7 +123,7 @@ impl LedgerStore for PostgresLedger {
     }
 
     async fn check_books(&self) -> Result<BooksReport, StoreError> {
-        let mut tx = self.database.snapshot().await?;
+        let mut tx = self.database.overview().await?;
         let report = audit::check_books(&mut tx).await;
         tx.roll_back().await;
         Ok(report?)

@@ -2,4 +2,5 @@
 
 mod audit;
 mod lost;
+mod plans;
 mod replicas;

@@ -166,35 +166,42 @@ fn verified_by(authorities: Option<String>) -> Result<ClientConfig, ConnectError
 /// [`ConnectError`].
 pub async fn wait_for_server(url: &str, options: &Options, entropy: &dyn Entropy) -> Result<(), ConnectError> {
     let Address { config, tls } = Address::parse(url, options)?;
-    patiently(options, entropy, async || match config.connect(tls.clone()).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let reason = ConnectError::Unreachable(told(&error));
-            Err((may_come(&PoolError::Backend(error)), reason))
-        }
-    })
-    .await
+    let mut patience = Patience::new(options);
+    while let Err(error) = config.connect(tls.clone()).await {
+        let reason = ConnectError::Unreachable(told(&error));
+        patience
+            .after(may_come(&PoolError::Backend(error)), reason, entropy)
+            .await?;
+    }
+    Ok(())
 }
 
-/// Tries to reach a server until it works, or `patience` is over; an error says whether it may pass.
-async fn patiently(
-    options: &Options,
-    entropy: &dyn Entropy,
-    attempt: impl AsyncFn() -> Result<(), (bool, ConnectError)>,
-) -> Result<(), ConnectError> {
-    let give_up = Instant::now() + options.patience;
-    let mut tried = 0;
-    while let Err((may_pass, error)) = attempt().await {
-        let pause = entropy.jitter(backoff(FIRST_WAIT, tried, LONGEST_WAIT));
-        if !may_pass || Instant::now() + pause > give_up {
+/// How long a start goes on trying to reach a server.
+struct Patience {
+    give_up: Instant,
+    tried: u32,
+}
+
+impl Patience {
+    fn new(options: &Options) -> Self {
+        Self {
+            give_up: Instant::now() + options.patience,
+            tried: 0,
+        }
+    }
+
+    /// Waits before the next try, unless what went wrong will not pass, or not in time.
+    async fn after(&mut self, may_pass: bool, error: ConnectError, entropy: &dyn Entropy) -> Result<(), ConnectError> {
+        let pause = entropy.jitter(backoff(FIRST_WAIT, self.tried, LONGEST_WAIT));
+        if !may_pass || Instant::now() + pause > self.give_up {
             return Err(error);
         }
         tracing::warn!(%error, "no database yet; again shortly");
         // sleep: a server that is not there cannot tell when it is
         tokio::time::sleep(pause).await;
-        tried += 1;
+        self.tried += 1;
+        Ok(())
     }
-    Ok(())
 }
 
 /// The way to a server under a role: a pool of connections. Clones share it.
@@ -224,11 +231,12 @@ impl Way {
             pool: pool(address, role, options)?,
         };
         // The first connection shows whether all is well, and is kept for the first caller.
-        patiently(options, entropy, async || match way.get().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err((may_come(&error), way.unreachable(&error))),
-        })
-        .await?;
+        let mut patience = Patience::new(options);
+        while let Err(error) = way.get().await {
+            patience
+                .after(may_come(&error), way.unreachable(&error), entropy)
+                .await?;
+        }
         Ok(way)
     }
 
@@ -296,17 +304,26 @@ fn pool(Address { config, tls }: Address, role: Role, options: &Options) -> Resu
 /// answered, whatever the server's own settings say. A process that stands still with a transaction open loses it, and its
 /// locks, when it has stood as long as any statement may take, or a minute. A statement whose caller has hung up is ended soon (by
 /// servers from 14 on): its place in the pool is free already.
+///
+/// Services look for rows by their keys. A statement that is planned while its table is empty would read the whole table, and go
+/// on to when it has long been filled, until the server happens to count its rows: reading whole tables counts as dear, except
+/// for auditors and in [overviews](super::Database::overview).
 fn first_words(role: Role, options: &Options) -> String {
-    let role = role.in_database("");
     let (statement, idle) = (
         options.statement.as_millis(),
         options.statement.min(SILENCE).as_millis(),
     );
+    let scans = match role {
+        Role::Service(_) => "off",
+        Role::Auditor => "on",
+    };
+    let role = role.in_database("");
     format!(
         "SELECT set_config('role', current_database() || '{role}', false),
                 set_config('statement_timeout', '{statement}', false),
                 set_config('idle_in_transaction_session_timeout', '{idle}', false),
-                set_config('jit', 'off', false);
+                set_config('jit', 'off', false),
+                set_config('enable_seqscan', '{scans}', false);
          SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"

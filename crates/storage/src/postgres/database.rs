@@ -114,6 +114,14 @@ impl Database {
         Ok(Tx::snapshot(self.connection().await?, self.options.answer))
     }
 
+    /// A snapshot for whoever reads whole tables. Its statements must be its own: a connection keeps their plans.
+    ///
+    /// # Errors
+    /// When there is no connection to be had.
+    pub async fn overview(&self) -> Result<Tx, StoreError> {
+        Ok(Tx::overview(self.connection().await?, self.options.answer))
+    }
+
     /// Reads by one statement.
     ///
     /// # Errors

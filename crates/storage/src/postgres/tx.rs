@@ -26,6 +26,8 @@ type Effect = Box<dyn FnOnce() + Send>;
 const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Sees one moment.
 const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Sees one moment, and reads whole tables from end to end.
+const READING_ALL: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on";
 /// The most statements that travel together. More of them travel in turns.
 const TOGETHER: usize = 16;
 
@@ -68,6 +70,12 @@ impl Tx {
     pub(super) const fn snapshot(connection: Object, answer: Duration) -> Self {
         let mut tx = Self::new(connection, answer);
         tx.begin = READING;
+        tx
+    }
+
+    pub(super) const fn overview(connection: Object, answer: Duration) -> Self {
+        let mut tx = Self::new(connection, answer);
+        tx.begin = READING_ALL;
         tx
     }
 

@@ -6,6 +6,7 @@ mod auditor;
 #[path = "suites/commands.rs"]
 mod commands;
 mod crossing;
+mod desk;
 mod failed;
 mod lost;
 #[path = "suites/migrations.rs"]
@@ -14,6 +15,7 @@ mod migrations;
 mod operators;
 #[path = "suites/outbox.rs"]
 mod outbox;
+mod plans;
 mod replicas;
 mod roles;
 #[path = "suites/surveys.rs"]

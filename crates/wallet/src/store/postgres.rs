@@ -3,12 +3,12 @@
 //!
 //! What a call reads and then changes is locked before it is read: orders and deposits by their rows, in the order of their
 //! numbers; users, of whose requests there is no row yet, by `wallet.lock_users`, before anything else. What is due is taken
-//! past the locks of others. Work that comes one by one, each with a request that waits, is done together ([`desk`]).
+//! past the locks of others. Work that comes one by one, each with a request that waits, is done together
+//! ([`Desk`]).
 
 mod accept;
 pub mod audit;
 mod deposits;
-mod desk;
 mod freezes;
 mod keys;
 mod moves;
@@ -21,12 +21,11 @@ mod survey;
 use contracts::ServiceName;
 use storage::StoreError;
 use storage::migrations::Migrations;
-use storage::postgres::{Acts, Database, OPERATORS_SCHEMA, OUTBOX_SCHEMA, PostgresOutbox, TxError};
+use storage::postgres::{Acts, Database, Desk, OPERATORS_SCHEMA, OUTBOX_SCHEMA, PostgresOutbox, TxError};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use self::accept::Accepting;
-use self::desk::Desk;
 use self::freezes::AskingForFreezes;
 use self::moves::Moving;
 use self::rows::count;

@@ -2,6 +2,7 @@
 
 mod crossing;
 mod lost;
+mod plans;
 mod replicas;
 mod roles;
 
@@ -64,10 +65,14 @@ async fn fresh_database() -> TestDatabase {
 }
 
 async fn connect(url: &str) -> Database {
+    connect_with(url, Options::default()).await
+}
+
+async fn connect_with(url: &str, options: Options) -> Database {
     let options = Options {
         // However busy the machine is.
         wait: Duration::from_secs(60),
-        ..Options::default()
+        ..options
     };
     let entropy = Arc::new(SeededEntropy::new(7));
     Database::connect(url, ServiceName::Wallet, options, entropy)

@@ -5,10 +5,13 @@
 //! there. Everybody locks in one order. What nobody could lock, accounts and transfers that both are the first to write, is
 //! unique: the second is told, and begins anew with what the first has done before its eyes.
 
+use std::sync::Arc;
+
 use contracts::ledger::{Leg, Owner, Posting, PostingOutcome, TransferId};
 use contracts::{Amount, Asset, UserId};
 use jiff::Timestamp;
-use storage::postgres::{Numeric, Tx, TxError};
+use storage::StoreError;
+use storage::postgres::{Numeric, Tx, TxError, Work};
 
 use super::rows::{bad, to_transfer};
 use super::statements::{INSERT_REFUSALS, INSERT_TRANSFERS, LOCK, LOOK_UP, OPEN_ACCOUNTS, UPDATE_ACCOUNTS};
@@ -22,6 +25,32 @@ pub(super) struct Done {
     pub(super) outcomes: Vec<PostingOutcome>,
     /// The balances of the accounts in `also`, as far as there are such accounts, after all is written.
     pub(super) wallet: Vec<Amount>,
+}
+
+/// Books postings for all who wait. All touch the hot wallet's accounts: one transaction locks, loads and stores those once.
+pub(super) struct Booking;
+
+impl Work for Booking {
+    type Call = (Timestamp, Vec<Posting>);
+    type Answer = Vec<PostingOutcome>;
+
+    fn items((_, postings): &Self::Call) -> usize {
+        postings.len()
+    }
+
+    async fn together(
+        &self,
+        tx: &mut Tx,
+        calls: &[Arc<Self::Call>],
+    ) -> Result<Vec<Result<Vec<PostingOutcome>, StoreError>>, TxError> {
+        let now = calls.iter().map(|call| call.0).max().unwrap_or(Timestamp::MIN);
+        let done = book(tx, now, calls.iter().flat_map(|call| &call.1), None).await?;
+        let mut outcomes = done.outcomes.into_iter();
+        let parted = calls
+            .iter()
+            .map(|call| Ok(outcomes.by_ref().take(call.1.len()).collect()));
+        Ok(parted.collect())
+    }
 }
 
 /// Books postings inside a transaction, and locks all accounts of `also` for it.

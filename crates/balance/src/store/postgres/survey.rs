@@ -16,13 +16,11 @@ const ACCOUNTS: &str = "SELECT class, asset, sum(balance)::text, count(*) FROM
 
 impl PostgresLedger {
     async fn add_up(&self) -> Result<Totals, String> {
-        let rows = self
-            .database
-            .query(ACCOUNTS, &[])
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut tx = self.database.overview().await.map_err(|error| error.to_string())?;
+        let rows = tx.query(ACCOUNTS, &[]).await;
+        tx.roll_back().await;
         let mut totals = Totals::new();
-        for row in rows {
+        for row in rows.map_err(|error| error.to_string())? {
             let read = || -> Result<_, TxError> {
                 let (class, asset, sum): (&str, &str, &str) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
                 Ok((class, asset, sum.parse().ok(), row.try_get::<_, i64>(3)?))

@@ -26,7 +26,7 @@ pub(crate) async fn fresh_books() -> Given {
     let test_database = TestDatabase::create();
     let url = test_database.url();
     migrate(&url, &[migrations()], at(0)).await.unwrap();
-    let ledger = Arc::new(PostgresLedger::new(connected(&url, 1).await));
+    let ledger = Arc::new(PostgresLedger::new(connected(&url, 1, Options::default()).await));
     Given {
         ledger: ledger.clone(),
         survey: ledger,
@@ -36,12 +36,12 @@ pub(crate) async fn fresh_books() -> Given {
 }
 
 async fn replica(url: &str, seed: u64) -> Arc<dyn LedgerStore> {
-    Arc::new(PostgresLedger::new(connected(url, seed).await))
+    Arc::new(PostgresLedger::new(connected(url, seed, Options::default()).await))
 }
 
-async fn connected(url: &str, seed: u64) -> Database {
+async fn connected(url: &str, seed: u64, options: Options) -> Database {
     let entropy = Arc::new(SeededEntropy::new(seed));
-    let database = Database::connect(url, ServiceName::Balance, Options::default(), entropy);
+    let database = Database::connect(url, ServiceName::Balance, options, entropy);
     database.await.unwrap()
 }
 
@@ -51,9 +51,14 @@ impl Given {
         replica(&self.url, 2).await
     }
 
+    /// Connections of their own to the same books.
+    pub(crate) async fn connected(&self, options: Options) -> Database {
+        connected(&self.url, 3, options).await
+    }
+
     /// What an auditor sees from its first read on.
     pub(crate) async fn snapshot(&self) -> Tx {
-        connected(&self.url, 3).await.snapshot().await.unwrap()
+        self.connected(Options::default()).await.snapshot().await.unwrap()
     }
 
     /// The database's owner, who may do what no service may.

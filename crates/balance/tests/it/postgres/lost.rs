@@ -51,54 +51,6 @@ async fn callers_who_wait_are_booked_in_one_transaction() {
     assert_eq!(transactions.get::<_, i64>(0), 2, "the first, and all others");
 }
 
-#[tokio::test]
-async fn a_commit_that_is_lost_is_unknown_to_everybody_who_waited_for_it() {
-    let given = with_money("100").await;
-    let owner = given.owner().await;
-    let dies_at_commit = "
-        CREATE FUNCTION balance.die() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
-        $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON balance.transfers DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION balance.die()";
-    owner.batch_execute(dies_at_commit).await.unwrap();
-    let answers = bring_together(&given, 5).await;
-    let unknown = |answer: &Result<_, StoreError>| matches!(answer, Err(StoreError::Unknown(_)));
-    assert!(answers.iter().all(unknown), "{answers:?}");
-    owner
-        .batch_execute("DROP TRIGGER dies ON balance.transfers")
-        .await
-        .unwrap();
-    let answers = bring_together(&given, 5).await;
-    assert!(answers.into_iter().all(|answer| answer == Ok(vec![POSTED])));
-}
-
-#[tokio::test]
-async fn a_caller_that_gives_up_takes_nothing_away_from_those_behind_it() {
-    let given = with_money("100").await;
-    let (mut owner, watcher) = (given.owner().await, given.owner().await);
-    let locked = owner.transaction().await.unwrap();
-    locked
-        .execute("SELECT 1 FROM balance.accounts WHERE owner = 'user:2' FOR UPDATE", &[])
-        .await
-        .unwrap();
-    let bring = |number| {
-        let ledger = Arc::clone(&given.ledger);
-        tokio::spawn(async move { ledger.post(at(1), vec![hold(number, 2, usd("1"))]).await })
-    };
-    let first = bring(1);
-    wait_for_waiters(&watcher, 1).await;
-    let second = bring(2);
-    first.abort();
-    assert!(first.await.unwrap_err().is_cancelled());
-    locked.rollback().await.unwrap();
-    assert_eq!(second.await.unwrap(), Ok(vec![POSTED]));
-    // The first was under way: it is booked all the same.
-    assert_eq!(
-        given.ledger.post(at(1), vec![hold(1, 2, usd("1"))]).await,
-        Ok(vec![REPLAYED])
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_posting_whose_connections_are_killed_at_any_moment_is_booked_once() {
     let given = with_money("100").await;

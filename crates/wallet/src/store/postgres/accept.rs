@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use contracts::{OrderId, UserId};
 use jiff::Timestamp;
 use storage::StoreError;
-use storage::postgres::{Numeric, PostgresOutbox, Tx, TxError, text};
+use storage::postgres::{Numeric, PostgresOutbox, Tx, TxError, Work, text};
 use tokio_postgres::Row;
 
 use super::LOCK_USERS;
-use super::desk::Work;
 use super::moves::{Log, put_commands};
 use super::rows::{self, order_columns};
 use crate::domain::{Effect, Order, command};

@@ -11,11 +11,10 @@ use async_trait::async_trait;
 use contracts::UserId;
 use contracts::operators::{Act, Instruction};
 use jiff::Timestamp;
-use storage::postgres::{Tx, TxError, text};
+use storage::postgres::{Tx, TxError, Work, text};
 use storage::{StoreError, in_transaction};
 use tokio_postgres::Row;
 
-use super::desk::Work;
 use super::{LOCK_USERS, PostgresWallet, limit_of, rows};
 use crate::ports::{Freeze, FreezeStore, Frozen, MAX_ACTS};
 

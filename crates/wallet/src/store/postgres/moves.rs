@@ -7,9 +7,8 @@ use std::sync::Arc;
 use contracts::OrderId;
 use jiff::Timestamp;
 use storage::StoreError;
-use storage::postgres::{Numeric, PostgresOutbox, Tx, TxError, text};
+use storage::postgres::{Numeric, PostgresOutbox, Tx, TxError, Work, text};
 
-use super::desk::Work;
 use super::rows::{self, order_columns};
 use crate::domain::{Command, Event, Fact, Order, OrderState};
 use crate::ports::Advanced;

@@ -1,4 +1,5 @@
-//! Callers who wait are served together: one by one, each would cost round trips and a commit of their own.
+//! Callers who wait are served together: one by one, each would cost round trips and a commit of their own, and where all
+//! need the same rows, two transactions of one process would only wait for each other's locks.
 //!
 //! What it keeps true: whoever asked is answered after the end of the transaction that holds their work, and hears how it
 //! ended; nobody waits for company; whoever gives up waiting takes nothing away from the others.
@@ -6,9 +7,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storage::postgres::{Database, Tx, TxError};
-use storage::{StoreError, in_transaction};
 use tokio::sync::oneshot;
+
+use super::{Database, Tx, TxError};
+use crate::{StoreError, in_transaction};
 
 /// The most callers that wait at one desk.
 const MAX_LINE: usize = 8_192;
@@ -17,7 +19,7 @@ const MAX_LINE: usize = 8_192;
 const TOGETHER: usize = 200;
 
 /// One kind of work.
-pub(super) trait Work: Send + Sync + 'static {
+pub trait Work: Send + Sync + 'static {
     /// What a caller brings.
     type Call: Send + Sync + 'static;
     /// What a caller takes home.
@@ -36,7 +38,7 @@ pub(super) trait Work: Send + Sync + 'static {
 }
 
 /// Where one kind of work is brought. Clones share it.
-pub(super) struct Desk<W: Work>(Arc<Inner<W>>);
+pub struct Desk<W: Work>(Arc<Inner<W>>);
 
 struct Inner<W: Work> {
     database: Database,
@@ -64,7 +66,8 @@ impl<W: Work> Clone for Desk<W> {
 
 impl<W: Work> Desk<W> {
     /// A desk at which `work` is done on `database`.
-    pub(super) fn new(database: Database, work: W) -> Self {
+    #[must_use]
+    pub fn new(database: Database, work: W) -> Self {
         let line = Line {
             waiting: VecDeque::new(),
             served: false,
@@ -77,7 +80,11 @@ impl<W: Work> Desk<W> {
     }
 
     /// Does the work on `call` together with whatever else waits. When this future is dropped it may be done all the same.
-    pub(super) async fn bring(&self, call: W::Call) -> Result<W::Answer, StoreError> {
+    ///
+    /// # Errors
+    /// What the work says of this call, or [`StoreError::Overloaded`] when too many wait; whatever befalls the transaction,
+    /// [`StoreError::Unknown`] included, all hear who were in it.
+    pub async fn bring(&self, call: W::Call) -> Result<W::Answer, StoreError> {
         let (answer, outcome) = oneshot::channel();
         let call = Arc::new(call);
         if let Some(turn) = self.stand_in_line(Waiting { call, answer })? {
