@@ -67,6 +67,12 @@ pub(super) fn unseen() -> Vec<Damage> {
             )],
         ),
         damage(
+            "a step on the chain died and was made illegible",
+            "UPDATE bc_gateway_commands SET state = 'dead', result = NULL, content = 'it was like this'
+             WHERE order_id = 1",
+            &[("order 1", "has a withdraw that cannot be read, its command:")],
+        ),
+        damage(
             "coins left an address at which none had arrived",
             "UPDATE bc_gateway_transfers SET from_user = 3 WHERE order_id = 1",
             &[("address of user 3", "has sent more than it ever got: -3 BTC")],
