@@ -52,7 +52,12 @@ async fn settings_that_are_missing_or_make_no_sense_are_named_before_anything_is
             &["balance_url", "http://"],
         )
         .await;
-        assert_refused(&spoilt("CAMBIST_VENUE_URL", ""), &command, &["venue_url", "cambist simulate"]).await;
+        assert_refused(
+            &spoilt("CAMBIST_VENUE_URL", ""),
+            &command,
+            &["venue_url", "cambist simulate"],
+        )
+        .await;
         assert_refused(&spoilt("CAMBIST_INTERNAL_TOKEN", ""), &command, &["internal_token"]).await;
         let unknown = spoilt("CAMBIST_BALANCE_ULR", "http://127.0.0.1:1");
         assert_refused(&unknown, &command, &["CAMBIST_BALANCE_ULR", "CAMBIST_BALANCE_URL"]).await;

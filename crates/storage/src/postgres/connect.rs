@@ -307,7 +307,8 @@ fn pool(Address { config, tls }: Address, role: Role, options: &Options) -> Resu
 ///
 /// Services look for rows by their keys. A statement that is planned while its table is empty would read the whole table, and go
 /// on to when it has long been filled, until the server happens to count its rows: reading whole tables counts as dear, except
-/// for auditors and in [overviews](super::Database::overview).
+/// for auditors and in [overviews](super::Database::overview). So does reading by a bitmap, which walks through every row that
+/// was deleted since the last VACUUM, each time, and merging, which walks along an index from its beginning.
 fn first_words(role: Role, options: &Options) -> String {
     let (statement, idle) = (
         options.statement.as_millis(),
@@ -323,7 +324,9 @@ fn first_words(role: Role, options: &Options) -> String {
                 set_config('statement_timeout', '{statement}', false),
                 set_config('idle_in_transaction_session_timeout', '{idle}', false),
                 set_config('jit', 'off', false),
-                set_config('enable_seqscan', '{scans}', false);
+                set_config('enable_seqscan', '{scans}', false),
+                set_config('enable_bitmapscan', '{scans}', false),
+                set_config('enable_mergejoin', '{scans}', false);
          SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval';
          SELECT set_config('synchronous_commit', 'on', false)
          WHERE current_setting('synchronous_commit') IN ('off', 'local')"
