@@ -1,7 +1,8 @@
 //! What traces say of deliveries: a span says that it failed when its row did not arrive.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use contracts::SystemClock;
 use contracts::traces::{Attribute, Collector, Ended, collect};
 use transport::dispatcher::Delivered;
 
@@ -17,11 +18,22 @@ impl Collector for Kept {
     }
 }
 
+/// Every span of this process from now on. A process has one collector, and tests may share it.
+pub(crate) fn collected() -> Arc<Mutex<Vec<Ended>>> {
+    static SPANS: OnceLock<Arc<Mutex<Vec<Ended>>>> = OnceLock::new();
+    let spans = SPANS.get_or_init(|| {
+        let spans = Arc::default();
+        let ours = collect(Kept(Arc::clone(&spans)), Arc::new(SystemClock), entropy());
+        assert!(ours, "another test has a collector of its own");
+        spans
+    });
+    Arc::clone(spans)
+}
+
 #[tokio::test]
 async fn what_a_broken_courier_does_not_deliver_is_traced_as_failed() {
     let (given, rows) = a_fresh_store();
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    assert!(collect(Kept(Arc::clone(&kept)), given.clock.clone(), entropy()));
+    let kept = collected();
     // Of no other test, should they share its process.
     let (poison, sound) = (9_000_001, 9_000_002);
     given

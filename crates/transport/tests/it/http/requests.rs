@@ -1,11 +1,9 @@
 //! What is sent: where to, under whose name, with which cause; and what an address may be.
 
-use std::sync::Arc;
-
 use contracts::clients::{Auth as _, Balance as _, ClientError, Exchanger as _, Notification as _, NotifyCommand};
 use contracts::messages::Step;
-use contracts::traces::{self, Collector, Ended, TraceContext, within};
-use contracts::{OrderId, ServiceName, SystemClock, operators::Instruction};
+use contracts::traces::{self, TraceContext, within};
+use contracts::{OrderId, ServiceName, operators::Instruction};
 use transport::http::{HttpAuth, HttpExchanger, HttpNotification, InvalidPeer, Options, Peer};
 
 use super::peer::{Manner, Scripted, json, problem};
@@ -30,15 +28,9 @@ async fn a_request_says_who_asks_and_what_caused_it() {
     );
 }
 
-struct Nobody;
-
-impl Collector for Nobody {
-    fn take(&self, _: Ended) {}
-}
-
 #[tokio::test]
 async fn what_caused_each_order_travels_with_its_command() {
-    traces::collect(Nobody, Arc::new(SystemClock), entropy());
+    crate::spans::collected();
     let accepted = r#"[{"outcome": "accepted", "replayed": false}, {"outcome": "accepted", "replayed": false}]"#;
     let peer = Scripted::new(move |_, _| Manner::Says(json("202 Accepted", accepted))).await;
     let notification = HttpNotification(way_to(&peer.address, brisk()));
