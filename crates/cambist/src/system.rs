@@ -88,6 +88,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The tables of all services, with the schemas and the hot wallet in them.
     pub databases: Databases,
+    /// The queues: inside this process.
+    pub queues: Queues,
     /// Venue, chain and mail.
     pub outside: Outside,
     /// The keys that hold coins.
@@ -124,6 +126,7 @@ impl System {
         let Parts {
             settings,
             databases,
+            queues,
             outside,
             custody,
             internal_tokens,
@@ -131,7 +134,6 @@ impl System {
             entropy,
         } = parts;
         one_process(&settings)?;
-        let queues = Queues::local(&settings);
         let wiring = Wiring {
             tokens: Arc::new(internal_tokens),
             transport: queues.transport(),

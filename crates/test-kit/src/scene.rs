@@ -9,6 +9,7 @@ use std::sync::Arc;
 use contracts::{Clock, ManualClock, SystemClock};
 use exchanger::venue::simulated::Market;
 use service_kit::settings::{Gathered, Settings};
+use transport::adversary::Malice;
 
 use crate::system::TestSystem;
 
@@ -18,6 +19,7 @@ pub struct Scene {
     settings: Vec<(String, String)>,
     pub(crate) market: Market,
     clock: Option<Arc<ManualClock>>,
+    pub(crate) adversary: Option<(u64, Malice)>,
 }
 
 impl Default for Scene {
@@ -37,6 +39,7 @@ impl Default for Scene {
                 .to_vec(),
             market: Market::default(),
             clock: None,
+            adversary: None,
         }
     }
 }
@@ -77,6 +80,13 @@ impl Scene {
     #[must_use]
     pub fn with_clock(mut self, clock: &Arc<ManualClock>) -> Self {
         self.clock = Some(Arc::clone(clock));
+        self
+    }
+
+    /// Somebody between the queues and the workers, who is as bad as that; what is chance is drawn from the seed.
+    #[must_use]
+    pub fn with_adversary(mut self, seed: u64, malice: Malice) -> Self {
+        self.adversary = Some((seed, malice));
         self
     }
 

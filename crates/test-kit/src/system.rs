@@ -12,18 +12,19 @@ use bc_gateway::Custody;
 use bc_gateway::chain::simulated::{ScriptedManners as ChainManners, SimulatedChain};
 use bc_gateway::ports::Chain as _;
 use cambist::audit::{Report, audit};
-use cambist::system::{Address, Listening, Outside, Parts, System, establish_hot_wallet, migrate};
+use cambist::system::{Address, Listening, Outside, Parts, Queues, System, establish_hot_wallet, migrate};
 use contracts::ledger::Owner;
-use contracts::{Amount, Asset, Entropy, ServiceName, SystemEntropy, UserId};
+use contracts::{Amount, Asset, Entropy, SeededEntropy, ServiceName, SystemEntropy, UserId};
 use exchanger::ports::VenueName;
 use exchanger::venue::simulated::{Conduct, Execution, ScriptedManners as VenueManners, SimulatedVenue};
 use http::Method;
 use notification::mailer::EmlMailer;
 use service_kit::internal::{Caller, InternalTokens};
-use service_kit::settings::Secret;
+use service_kit::settings::{Secret, Settings};
 use service_kit::shutdown::Shutdown;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+use transport::adversary::Adversary;
 
 use crate::api::{Answer, Api};
 pub use crate::scene::Scene;
@@ -38,6 +39,18 @@ pub fn service_token(service: ServiceName) -> String {
 }
 
 const SEED: &[u8] = b"a seed that only tests know, of 32 bytes or more";
+
+/// The queues, with the scene's adversary before them if there is one.
+fn queues(scene: &Scene, settings: &Settings) -> Queues {
+    let queues = Queues::local(settings);
+    match scene.adversary.clone() {
+        Some((seed, malice)) => queues.through(|transport| {
+            let entropy = Arc::new(SeededEntropy::new(seed));
+            Arc::new(Adversary::new(transport, entropy, malice))
+        }),
+        None => queues,
+    }
+}
 
 /// A running system.
 pub struct TestSystem {
@@ -112,6 +125,7 @@ impl TestSystem {
             .await
             .expect("a hot wallet");
         let parts = Parts {
+            queues: queues(&scene, &settings),
             settings,
             databases,
             outside,

@@ -13,7 +13,7 @@ use service_kit::shutdown::Shutdown;
 
 use crate::secrets;
 use crate::system::{
-    Address, Databases, Listening, Outside, Parts, System, establish_hot_wallet, migrate, one_process,
+    Address, Databases, Listening, Outside, Parts, Queues, System, establish_hot_wallet, migrate, one_process,
 };
 
 /// The name under which the token that `up` makes appears in logs.
@@ -50,6 +50,7 @@ pub(super) async fn run(loaded: &Loaded) -> anyhow::Result<ExitCode> {
 
     let banner = settings.clone();
     let system = System::assemble(Parts {
+        queues: Queues::local(&settings),
         settings,
         databases,
         outside,

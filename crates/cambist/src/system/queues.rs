@@ -45,8 +45,8 @@ const MAX_REPLICAS: u32 = 5;
 /// The queues of this process. Clones are the same.
 #[derive(Clone)]
 pub enum Queues {
-    /// Channels.
-    Local(Arc<LocalTransport>),
+    /// Channels, and what stands before them.
+    Local(Arc<LocalTransport>, Arc<dyn Transport>),
     /// Streams on a server.
     Nats(Arc<NatsTransport>, Arc<TransportMetrics>),
 }
@@ -55,7 +55,17 @@ impl Queues {
     /// Channels of the settings' capacity.
     #[must_use]
     pub fn local(settings: &Settings) -> Self {
-        Self::Local(Arc::new(LocalTransport::new(settings.queue_capacity.get())))
+        let channels = Arc::new(LocalTransport::new(settings.queue_capacity.get()));
+        Self::Local(channels.clone(), channels)
+    }
+
+    /// The same channels, seen by senders and listeners through what `stand_before` puts there: for tests that disturb them.
+    #[must_use]
+    pub fn through(self, stand_before: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>) -> Self {
+        match self {
+            Self::Local(channels, transport) => Self::Local(channels, stand_before(transport)),
+            nats @ Self::Nats(..) => nats,
+        }
     }
 
     /// Streams on the server at `url`, for a process called `name` that leaves what it cannot read in `letters`. Waits for
@@ -80,7 +90,7 @@ impl Queues {
 
     pub(super) fn transport(&self) -> Arc<dyn Transport> {
         match self {
-            Self::Local(channels) => channels.clone(),
+            Self::Local(_, transport) => Arc::clone(transport),
             Self::Nats(streams, _) => streams.clone(),
         }
     }
@@ -96,7 +106,7 @@ impl Queues {
 
     pub(super) fn register_metrics(&self, registry: &mut Registry) {
         match self {
-            Self::Local(channels) => {
+            Self::Local(channels, _) => {
                 for queue in Queue::ALL {
                     let channels = Arc::clone(channels);
                     registry.value(&QUEUED, &[queue.as_str()], move || {

@@ -1,20 +1,23 @@
 //! Somebody repeats every message between the ten processes: each comes three times, the copies shuffled among those of
 //! others, some of them late. The ledger is the same as undisturbed.
 //!
-//! What shuffles the first deliveries as well stands before single workers in `transport`'s tests.
+//! In one process the first deliveries are shuffled as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
+use balance::store::sqlite::audit::{balances_of, transfers_of_orders};
 use contracts::messages::Queue;
 use contracts::{Entropy as _, SeededEntropy};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use test_kit::api::{User, placed};
+use test_kit::api::{Api, User, placed};
+use test_kit::system::{Scene, TestSystem};
 use test_kit::waiting::{PATIENCE, eventually};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
+use transport::adversary::Malice;
 
 use crate::black_box::company::short_lived;
 use crate::black_box::world::{World, ten_processes};
@@ -138,10 +141,10 @@ async fn ledger_of(users: &[User]) -> BTreeSet<String> {
 }
 
 /// The same orders, one after the other, so that each has the same number every time; all in flight together.
-async fn orders_of_a_day(world: &World) -> Vec<User> {
+async fn orders_of_a_day(api: &Api) -> Vec<User> {
     let mut users = Vec::new();
     for number in 0..4 {
-        users.push(world.api().given_a_user_with(&format!("user{number}"), "100000").await);
+        users.push(api.given_a_user_with(&format!("user{number}"), "100000").await);
     }
     let rounds = if is_full() { 50 } else { 6 };
     for selling in [false, true] {
@@ -174,7 +177,7 @@ async fn day(disturbed: Option<u64>) -> BTreeSet<String> {
         Some(seed) => Some(repeat_everything(world.cluster.nats().url(), seed, late).await),
         None => None,
     };
-    let users = orders_of_a_day(&world).await;
+    let users = orders_of_a_day(&world.api()).await;
     if let Some(repeating) = repeating {
         // sleep: what is to come late is still to come
         sleep(late + Duration::from_millis(500)).await;
@@ -207,6 +210,56 @@ async fn messages_that_come_three_times_shuffled_and_late_leave_the_same_ledger(
     let _turn = crate::faults::trial::turn();
     let undisturbed = day(None).await;
     let disturbed = day(Some(crate::crash::seed())).await;
+    assert!(undisturbed.len() > 100, "{undisturbed:#?}");
+    let differences: Vec<_> = undisturbed.symmetric_difference(&disturbed).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Every transfer of every order, with all that it says, and what everybody has.
+fn books_of(system: &TestSystem) -> BTreeSet<String> {
+    let books = storage::sqlite::reader(&system.database()).unwrap();
+    let transfers = transfers_of_orders(&books, 1, i64::MAX).unwrap();
+    let mut digest: BTreeSet<_> = transfers
+        .iter()
+        .map(|posted| format!("{:?}", posted.transfer))
+        .collect();
+    assert_eq!(digest.len(), transfers.len(), "no transfer is there twice");
+    let owners = transfers
+        .into_iter()
+        .flat_map(|posted| [posted.transfer.debit, posted.transfer.credit]);
+    for owner in owners.collect::<HashSet<_>>() {
+        digest.insert(format!("{owner} has {:?}", balances_of(&books, &owner).unwrap()));
+    }
+    digest
+}
+
+/// A day's books in one process; with an adversary before the workers, if there is a seed.
+async fn day_in_one_process(disturbed: Option<u64>) -> BTreeSet<String> {
+    let late = Duration::from_secs(if is_full() { 120 } else { 1 });
+    let scene = match disturbed {
+        Some(seed) => Scene::default().with_adversary(
+            seed,
+            Malice {
+                late,
+                ..Malice::default()
+            },
+        ),
+        None => Scene::default(),
+    };
+    let system = scene.start().await;
+    orders_of_a_day(&system.api).await;
+    if disturbed.is_some() {
+        // sleep: what is to come late is still to come
+        sleep(late + Duration::from_millis(500)).await;
+    }
+    system.assert_clean();
+    books_of(&system)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_one_process_the_first_copies_are_shuffled_too_and_leave_the_same_books() {
+    let undisturbed = day_in_one_process(None).await;
+    let disturbed = day_in_one_process(Some(crate::crash::seed())).await;
     assert!(undisturbed.len() > 100, "{undisturbed:#?}");
     let differences: Vec<_> = undisturbed.symmetric_difference(&disturbed).collect();
     assert!(differences.is_empty(), "{differences:#?}");

@@ -17,7 +17,7 @@ use service_kit::shutdown::Shutdown;
 use tokio::sync::mpsc;
 
 use crate::audit::{Report, audit};
-use crate::system::{Databases, Outside, Parts, System, establish_hot_wallet};
+use crate::system::{Databases, Outside, Parts, Queues, System, establish_hot_wallet};
 
 /// Coins in the simulated chain's first block.
 const GENESIS: &str = "1000000";
@@ -90,6 +90,7 @@ impl Stage {
         let operator = entropy.next_id();
         let caller = Caller::Operator("demo".to_owned());
         let system = System::assemble(Parts {
+            queues: Queues::local(&settings),
             settings,
             databases,
             outside,
