@@ -22,7 +22,7 @@ use self::bodies::{AdjustBody, AdjustedBody, WalletBody};
 use self::problems::{adjust_problem, open_problem, post_problem, statement_problem, wallet_problem};
 use crate::Service;
 use crate::domain::RequestKey;
-use crate::use_cases::{Signer, adjust_wallet, open_wallet, post_transfers, read_statement, read_wallet};
+use crate::use_cases::{Reply, Signer, adjust_wallet, open_wallet, post_transfers, read_statement, read_wallet};
 
 /// The most bytes of one transfer as JSON: its names, an amount of 128 bits, a reason of 200 bytes and an actor of
 /// 64 make 600 at most, and twice that leaves room for escapes and white space.
@@ -160,7 +160,7 @@ async fn book(
         Caller::Service(_) => Signer::Service,
         Caller::Operator(_) => Signer::Operator(&name),
     };
-    let outcomes = post_transfers(service.ledger(), service.clock(), signer, postings)
+    let outcomes = post_transfers(service.ledger(), service.clock(), signer, Reply::OnDisk, postings)
         .await
         .map_err(post_problem)?;
     Ok(Json(outcomes))

@@ -26,8 +26,8 @@ use storage::migrations::Migrations;
 use crate::domain::{Capital, Funding};
 use crate::ports::LedgerStore;
 use crate::use_cases::{
-    FundError, OpenError, PostError, ReadStatementError, ReadWalletError, Signer, fund, open_wallet, post_transfers,
-    read_statement, read_wallet,
+    FundError, OpenError, PostError, ReadStatementError, ReadWalletError, Reply, Signer, fund, open_wallet,
+    post_transfers, read_statement, read_wallet,
 };
 
 /// The SQLite migrations, in order.
@@ -67,7 +67,8 @@ impl Service {
         }
     }
 
-    /// The ledger as the other services of this process see it: plain calls, no HTTP.
+    /// The ledger as the other services of this process see it: plain calls, no HTTP. What is booked may be answered before
+    /// it is on disk (ADR 011): before a caller tells anybody outside, it stores what it is about to do, and that is on disk.
     #[must_use]
     pub fn client(&self) -> Arc<dyn Balance> {
         Arc::new(self.clone())
@@ -130,7 +131,7 @@ impl Balance for Service {
     }
 
     async fn post(&self, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, ClientError> {
-        post_transfers(self.ledger(), self.clock(), Signer::Service, postings)
+        post_transfers(self.ledger(), self.clock(), Signer::Service, Reply::Ahead, postings)
             .await
             .map_err(|PostError::Store(error)| error.into())
     }

@@ -47,6 +47,13 @@ pub trait LedgerStore: Send + Sync {
     /// bound the batch.
     async fn post(&self, now: Timestamp, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, StoreError>;
 
+    /// As [`post`](LedgerStore::post), for a caller of this process whose next step is a transaction of the same database:
+    /// MAY answer before the booking is on disk, if nothing can be on disk that was written after the answer, and the booking
+    /// not (ADR 011).
+    async fn post_ahead(&self, now: Timestamp, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, StoreError> {
+        self.post(now, postings).await
+    }
+
     /// Books a correction under the next free number, in one transaction with its request key. The same key and
     /// fingerprint for the same wallet MUST answer as the first time, for good; with another fingerprint MUST book
     /// nothing. A refused correction MUST leave nothing behind, not even its key.

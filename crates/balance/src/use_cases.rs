@@ -11,6 +11,6 @@ mod read_wallet;
 pub use adjust_wallet::{AdjustError, Corrected, adjust_wallet};
 pub use fund::{FundError, fund};
 pub use open_wallet::{OpenError, open_wallet};
-pub use post_transfers::{PostError, Signer, post_transfers};
+pub use post_transfers::{PostError, Reply, Signer, post_transfers};
 pub use read_statement::{ReadStatementError, read_statement};
 pub use read_wallet::{ReadWalletError, read_wallet};

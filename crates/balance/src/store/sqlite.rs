@@ -102,6 +102,13 @@ impl LedgerStore for SqliteLedger {
         self.desk.bring((now, postings)).await
     }
 
+    async fn post_ahead(&self, now: Timestamp, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, StoreError> {
+        if postings.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.desk.bring_ahead((now, postings)).await
+    }
+
     async fn adjust(&self, now: Timestamp, adjustment: Adjustment) -> Result<Adjusted, StoreError> {
         self.database.writer().run(move |tx| adjust(tx, now, &adjustment)).await
     }

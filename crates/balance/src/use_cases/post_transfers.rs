@@ -25,6 +25,15 @@ pub enum Signer<'a> {
     Operator(&'a str),
 }
 
+/// When a caller is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// When what was booked is on disk.
+    OnDisk,
+    /// As soon as nothing that the caller stores from now on can be on disk without it ([`LedgerStore::post_ahead`]).
+    Ahead,
+}
+
 /// Books postings in one transaction; `outcomes[i]` answers `postings[i]`, and one's refusal undoes no other.
 ///
 /// Bounds: at most [`MAX_POSTINGS`] in a call (else nothing is booked and every outcome says so), each as
@@ -36,6 +45,7 @@ pub async fn post_transfers(
     ledger: &dyn LedgerStore,
     clock: &dyn Clock,
     signer: Signer<'_>,
+    reply: Reply,
     postings: Vec<Posting>,
 ) -> Result<Vec<PostingOutcome>, PostError> {
     if postings.len() > MAX_POSTINGS {
@@ -56,7 +66,10 @@ pub async fn post_transfers(
     if admitted.is_empty() {
         return merge(refusals, Vec::new());
     }
-    let outcomes = ledger.post(clock.now(), admitted).await?;
+    let outcomes = match reply {
+        Reply::OnDisk => ledger.post(clock.now(), admitted).await?,
+        Reply::Ahead => ledger.post_ahead(clock.now(), admitted).await?,
+    };
     merge(refusals, outcomes)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use balance::domain::{Adjusted, Adjustment, BooksReport, Capital, Funding};
 use balance::ports::LedgerStore;
-use balance::use_cases::{FundError, Signer, post_transfers};
+use balance::use_cases::{FundError, Reply, Signer, post_transfers};
 use balance::{Dependencies, Service};
 use contracts::clients::{Balance, Opened, WalletBalances};
 use contracts::ledger::{Leg, Owner, Posting, PostingOutcome, StatementLine};
@@ -63,7 +63,9 @@ async fn an_operator_books_under_their_own_name_only() {
     };
     let ann = Signer::Operator("operator:ann");
     let postings = vec![by("wallet"), by("operator:bob"), by("operator:ann")];
-    let outcomes = post_transfers(&*given.ledger, &clock, ann, postings).await.unwrap();
+    let outcomes = post_transfers(&*given.ledger, &clock, ann, Reply::OnDisk, postings)
+        .await
+        .unwrap();
     assert!(is_invalid(&outcomes[0]) && is_invalid(&outcomes[1]));
     assert_eq!(outcomes[2], POSTED);
 }

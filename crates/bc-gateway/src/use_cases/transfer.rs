@@ -137,6 +137,9 @@ impl Transfer {
                 // An earlier program may have signed it first, to have it booked then.
                 if movement.is_prepaid() && movement.passage == Passage::Direct {
                     self.book(&movement, movement.payment()).await?;
+                    // Nothing leaves before the payment is on disk, which this is written after (ADR 011).
+                    self.store_progress(claimed, &Progress::Signed(transfer.clone()))
+                        .await?;
                 }
                 (transfer, false)
             }

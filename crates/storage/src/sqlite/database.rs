@@ -24,6 +24,9 @@ const OURS_ONLY: u32 = 0o600;
 /// More than all services together have, so that none is prepared twice.
 const STATEMENTS: usize = 512;
 
+/// What the connection keeps in memory that copies the log: it reads no page of the database.
+const CACHE_BESIDE_KIB: u32 = 64;
+
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -143,6 +146,7 @@ impl Database {
         prepare(&mut connection)?;
         // Not before: a migration sorts whole tables, which do not all fit into memory.
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(sqlite)?;
+        let beside = connect(path, CACHE_BESIDE_KIB).map_err(sqlite)?;
         let readers = (0..options.readers.max(1))
             .map(|_| read_only(path, options.cache_kib / 8))
             .collect::<rusqlite::Result<Vec<_>>>()
@@ -152,7 +156,7 @@ impl Database {
                 Durability::PowerCut => Box::new(move || log.sync_data()),
                 Durability::ProcessCrash => Box::new(|| Ok(())),
             };
-            Writer::start(connection, options.queue.max(1), to_disk, COMPANY, lock)
+            Writer::start(connection, beside, options.queue.max(1), to_disk, COMPANY, lock)
         });
         let writer = writer.map_err(|error| OpenError::File {
             path: path.to_owned(),

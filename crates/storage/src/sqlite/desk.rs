@@ -3,8 +3,9 @@
 //! A job of its own costs each caller a savepoint, statements looked up anew, and a thread woken. Where many ask for the
 //! same kind of work, one by one, what has come together by the time the writer takes the job is done as one batch.
 //!
-//! What it keeps true: whoever asked is answered after the commit that holds their work; nobody waits for company; a
-//! batch that fails harms nobody but costs each a try of their own.
+//! What it keeps true: whoever asked is answered after the commit that holds their work, and when that is on disk, unless
+//! they said that they need not know so much; nobody waits for company; a batch that fails harms nobody but costs each a
+//! try of their own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,8 +31,16 @@ struct Inner<I, O> {
     line: Mutex<Vec<Waiting<I, O>>>,
 }
 
+/// What an answer waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Written,
+    OnDisk,
+}
+
 struct Waiting<I, O> {
     item: Arc<I>,
+    patience: Patience,
     answer: oneshot::Sender<O>,
 }
 
@@ -62,20 +71,41 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
     /// # Errors
     /// As [`Writer::run`](super::Writer::run).
     pub async fn bring(&self, item: I) -> Result<O, StoreError> {
-        let (answer, outcome) = oneshot::channel();
+        self.stand_there(item, Patience::OnDisk).await
+    }
+
+    /// As [`bring`](Desk::bring), but answers as soon as the work is written, ahead of the disk: for whoever lets the answer
+    /// lead to further transactions of the same database, and to nothing else before one of them is on disk (ADR 011).
+    ///
+    /// # Errors
+    /// As [`bring`](Desk::bring).
+    pub async fn bring_ahead(&self, item: I) -> Result<O, StoreError> {
+        self.stand_there(item, Patience::Written).await
+    }
+
+    async fn stand_there(&self, item: I, patience: Patience) -> Result<O, StoreError> {
+        let (answer, mut outcome) = oneshot::channel();
         let item = Arc::new(item);
         let waiting = Waiting {
             item: Arc::clone(&item),
+            patience,
             answer,
         };
         let writer = self.0.database.writer();
-        if let Some(turn) = self.stand_in_line(waiting)? {
-            // Whoever is about to come may come along: with others ready to run, they run first.
-            tokio::task::yield_now().await;
-            // Whatever comes of it, everybody hears of it below: by an answer, or by its absence.
-            let _ = writer.run(move |tx| turn.serve(tx)).await;
-        }
-        if let Ok(outcome) = outcome.await {
+        let told = match self.stand_in_line(waiting)? {
+            Some(turn) => {
+                // Whoever is about to come may come along: with others ready to run, they run first.
+                tokio::task::yield_now().await;
+                tokio::select! {
+                    biased;
+                    told = &mut outcome => told,
+                    // Whatever comes of it, everybody hears of it: by an answer, or by its absence.
+                    _ = writer.run(move |tx| turn.serve(tx)) => outcome.await,
+                }
+            }
+            None => outcome.await,
+        };
+        if let Ok(outcome) = told {
             return Ok(outcome);
         }
         let desk = self.clone();
@@ -106,24 +136,30 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Turn<I, O> {
     fn serve(mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         // From here on, whoever comes takes the next turn, and this one sends nobody away any more.
         let desk = self.0.take().expect("a turn is served once");
-        let (items, answers): (Vec<_>, Vec<_>) = desk
-            .leave()
-            .into_iter()
-            // Whoever gave up waiting has not been served, and asks again or does without.
-            .filter(|waiting| !waiting.answer.is_closed())
-            .map(|waiting| (waiting.item, waiting.answer))
-            .unzip();
+        let mut served = desk.leave();
+        // Whoever gave up waiting has not been served, and asks again or does without.
+        served.retain(|waiting| !waiting.answer.is_closed());
+        let items: Vec<_> = served.iter().map(|waiting| Arc::clone(&waiting.item)).collect();
         if items.is_empty() {
             return Ok(());
         }
         let outcomes = (desk.work)(tx, &items)?;
-        tx.after_commit(move || {
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                // Nobody listens any more when the caller gave up waiting; it is done all the same.
-                let _ = answer.send(outcome);
-            }
-        });
+        let answers = served.into_iter().zip(outcomes);
+        let (ahead, patient): (Vec<_>, Vec<_>) = answers.partition(|(w, _)| w.patience == Patience::Written);
+        if !ahead.is_empty() {
+            tx.once_written(move || answer(ahead));
+        }
+        if !patient.is_empty() {
+            tx.after_commit(move || answer(patient));
+        }
         Ok(())
+    }
+}
+
+fn answer<I, O>(served: Vec<(Waiting<I, O>, O)>) {
+    for (waiting, outcome) in served {
+        // Nobody listens any more when the caller gave up waiting; it is done all the same.
+        let _ = waiting.answer.send(outcome);
     }
 }
 

@@ -196,7 +196,7 @@ pub(super) fn store(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         ])?;
         let row = tx.last_insert_rowid();
         // What does not fit into the channel is not lost: the row is due after `HAND_OVER`.
-        tx.after_commit(move || {
+        tx.once_written(move || {
             for message in messages(row, destination, payloads, 0) {
                 if outbox.committed.try_send(message).is_err() {
                     return;

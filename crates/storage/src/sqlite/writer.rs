@@ -54,12 +54,20 @@ type Effect = Box<dyn FnOnce() + Send>;
 /// (`DEFERRABLE INITIALLY DEFERRED`) must not be used: one job's breach would undo its neighbours.
 pub struct Tx<'a> {
     connection: &'a Connection,
+    once_written: Vec<Effect>,
     after_commit: Vec<Effect>,
     /// What the job has to say to others, stored at its end.
     pub(super) outgoing: Vec<Envelope>,
 }
 
 impl Tx<'_> {
+    /// Registers what happens as soon as the transaction is written, before it is on disk: for what leads to further
+    /// transactions of this database and to nothing else (ADR 011). Nothing happens if this job fails or the commit does.
+    /// It must not block: the commit waits to be forced.
+    pub(super) fn once_written(&mut self, effect: impl FnOnce() + Send + 'static) {
+        self.once_written.push(Box::new(effect));
+    }
+
     /// Registers what happens once the transaction is on disk. Nothing happens if this job fails or the commit
     /// does. It runs on the writer thread: it must not block.
     pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
@@ -83,6 +91,9 @@ trait Job: Send {
     /// When the group as a whole can no longer be committed.
     fn run(&mut self, group: &mut Group<'_>) -> Result<(), StoreError>;
 
+    /// Hands on what may be handed on once the commit is written, and before it is on disk.
+    fn hand_on(&mut self);
+
     /// Tells the caller, after the commit, whether that succeeded.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -97,7 +108,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`. At most `capacity` jobs wait. `to_disk` forces a commit to disk; a
+    /// Starts the thread that owns `connection`; `beside` is another one to the same database, for copying its log. At most `capacity` jobs wait. `to_disk` forces a commit to disk; a
     /// group stays open for `company` that began while another was on its way there ([`COMPANY`], but for tests); `lock` is
     /// held until the last of them is done.
     ///
@@ -105,13 +116,14 @@ impl Writer {
     /// When SQLite or the operating system refuse.
     pub(super) fn start(
         mut connection: Connection,
+        beside: Connection,
         capacity: usize,
         to_disk: Force,
         company: Duration,
         lock: Arc<File>,
     ) -> std::io::Result<Self> {
         let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
-        let length = Log::watch(&mut connection).map_err(std::io::Error::other)?;
+        let length = Log::watch(&mut connection, beside)?;
         let (jobs, queue) = mpsc::channel(capacity);
         let metrics = Arc::new(WriterMetrics::new());
         let forced = Forced::new();
@@ -153,6 +165,7 @@ impl Writer {
         let job: Box<dyn Job> = Box::new(Pending {
             work: Some(job),
             done: None,
+            early: Vec::new(),
             effects: Vec::new(),
             sender,
         });
@@ -285,6 +298,7 @@ async fn next(
 struct Pending<T, F> {
     work: Option<F>,
     done: Option<Result<T, StoreError>>,
+    early: Vec<Effect>,
     effects: Vec<Effect>,
     sender: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -301,6 +315,7 @@ where
         group.mark()?;
         let mut tx = Tx {
             connection: group.connection(),
+            once_written: Vec::new(),
             after_commit: Vec::new(),
             outgoing: Vec::new(),
         };
@@ -315,6 +330,7 @@ where
             .map_err(StoreError::from);
         match done {
             Ok(value) => {
+                self.early = tx.once_written;
                 self.effects = tx.after_commit;
                 self.done = Some(Ok(value));
                 group.keep()
@@ -328,6 +344,10 @@ where
         }
     }
 
+    fn hand_on(&mut self) {
+        carry_out(self.early.drain(..));
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Self {
             done, effects, sender, ..
@@ -336,18 +356,22 @@ where
             // A job that failed knows better why than its group does.
             (_, Some(Err(error))) | (Err(error), _) => Err(error),
             (Ok(()), Some(Ok(value))) => {
-                for effect in effects {
-                    // It is on disk, whatever its effects come to: the next ones and the caller's answer follow all the same.
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
-                        tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
-                    }
-                }
+                carry_out(effects);
                 Ok(value)
             }
             (Ok(()), None) => Err(closed()),
         };
         // Nobody listens any more when the caller gave up waiting; the work is done all the same.
         let _ = sender.send(answer);
+    }
+}
+
+/// The commit stands, whatever its effects come to: the next ones and the caller's answer follow all the same.
+fn carry_out(effects: impl IntoIterator<Item = Effect>) {
+    for effect in effects {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
+            tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
+        }
     }
 }
 

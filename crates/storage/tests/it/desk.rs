@@ -46,6 +46,24 @@ async fn those_who_wait_are_served_in_one_batch_and_each_is_answered() {
 }
 
 #[tokio::test]
+async fn whoever_need_not_wait_for_the_disk_is_served_in_the_same_batch() {
+    let given = open_fresh();
+    with_a_table(&given.database).await;
+    let desk = a_desk(&given);
+    let go = an_occupied_writer(&given);
+    tokio::task::yield_now().await;
+    let brought = tokio::join!(desk.bring_ahead(1), desk.bring(2), desk.bring_ahead(3), async {
+        go.send(())
+    });
+    assert_eq!((brought.0, brought.1, brought.2), (Ok(3), Ok(3), Ok(3)));
+    assert_eq!(numbers(&given.database).await, [1, 2, 3]);
+    let alone = tokio::join!(desk.bring_ahead(4), desk.bring_ahead(13));
+    assert_eq!(alone.0, Ok(1));
+    assert!(matches!(alone.1, Err(StoreError::Unavailable(_))));
+    assert_eq!(numbers(&given.database).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn one_whose_work_fails_or_panics_fails_alone() {
     for bad in [13, 26] {
         let given = open_fresh();

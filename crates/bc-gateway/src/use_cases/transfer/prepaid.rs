@@ -166,7 +166,7 @@ impl Transfer {
     }
 
     /// Stores how far the command is, under its claim.
-    async fn store_progress(&self, claimed: &Claimed, progress: &Progress) -> Result<(), End> {
+    pub(super) async fn store_progress(&self, claimed: &Claimed, progress: &Progress) -> Result<(), End> {
         let stored = self
             .commands
             .checkpoint(self.clock.now(), claimed.key, claimed.epoch, progress.to_json());

@@ -5,7 +5,7 @@
 //! their order: what was written on top of another commit is never on disk without it.
 //!
 //! What it keeps true: nobody hears of a commit before it is on disk, neither whoever wrote it nor whoever reads it
-//! ([`Forced::catch_up`]); after a disk that failed to keep what it was given nothing is stored and nothing is told any
+//! ([`Forced::catch_up`]), but for what stays in this process and leads to commits on top of it (ADR 011); after a disk that failed to keep what it was given nothing is stored and nothing is told any
 //! more, because nobody knows what of it is there (PostgreSQL wiki, "Fsync Errors"). The process ends, and the next one
 //! writes what it can still read once more before it trusts it (`Database::open`).
 
@@ -125,7 +125,9 @@ impl Disk {
             .name("sqlite-disk".to_owned())
             .spawn(move || {
                 let _watch = Watch(theirs.clone());
-                while let Some(group) = written.blocking_recv() {
+                while let Some(mut group) = written.blocking_recv() {
+                    // Here and not by whoever writes: that thread is the one that everybody waits for.
+                    group.jobs.iter_mut().for_each(|job| job.hand_on());
                     let forced = force(&to_disk, &theirs);
                     // The disk is free before anybody is answered: whoever asks for the next thing at once is alone again.
                     // Whoever writes is there for as long as groups come.

@@ -55,7 +55,15 @@ fn a_disk(company: Duration) -> Given {
     });
     let (go_on, gate) = sync_channel(1);
     let lock = Arc::new(tempfile::tempfile().unwrap());
-    let writer = Writer::start(connection, 100, to_disk, company, lock).unwrap();
+    let writer = Writer::start(
+        connection,
+        Connection::open(&path).unwrap(),
+        100,
+        to_disk,
+        company,
+        lock,
+    )
+    .unwrap();
     let readers = Readers::new(vec![Connection::open(&path).unwrap()], writer.forced().clone());
     Given {
         writer,
@@ -243,4 +251,91 @@ async fn a_commit_that_fails_lets_no_reader_past_what_the_one_before_it_has_stil
     given.disk.send(Ok(())).unwrap();
     assert_eq!(first.await.unwrap(), Ok(1));
     assert_eq!(progress.catch_up().await, Ok(()));
+}
+
+impl Given {
+    /// Writes a number; the second is told ahead of the disk.
+    fn write_ahead(&self, number: i64) -> (Told<usize>, oneshot::Receiver<()>) {
+        let writer = self.writer.clone();
+        let (ahead, written) = oneshot::channel();
+        let job = move |tx: &mut Tx<'_>| {
+            tx.once_written(move || {
+                let _ = ahead.send(());
+            });
+            tx.execute("INSERT INTO t VALUES (?)", [number])
+        };
+        (tokio::spawn(async move { writer.run(job).await }), written)
+    }
+
+    /// The numbers in the file after a power cut that left so many bytes of the log.
+    fn after_a_power_cut(&self, log: &[u8]) -> Vec<i64> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        std::fs::copy(&self.path, &path).unwrap();
+        std::fs::write(path.with_extension("db-wal"), log).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let mut numbers = connection.prepare("SELECT n FROM t ORDER BY n").unwrap();
+        let numbers = numbers.query_map((), |row| row.get(0)).unwrap();
+        numbers.map(Result::unwrap).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_goes_ahead_of_the_disk_waits_for_the_commit_and_not_for_the_disk() {
+    let given = a_slow_disk();
+    let (answer, written) = given.write_ahead(1);
+    written.await.unwrap();
+    assert_eq!(given.file().query_row("SELECT n FROM t", (), |row| row.get(0)), Ok(1));
+    let given = given.disk_is_asked().await;
+    assert!(!answer.is_finished(), "the answer waits for the disk");
+    given.disk.send(Ok(())).unwrap();
+    assert_eq!(answer.await.unwrap(), Ok(1));
+}
+
+#[tokio::test]
+async fn nothing_goes_ahead_of_a_commit_that_fails() {
+    let given = a_slow_disk();
+    let (ahead, written) = oneshot::channel();
+    let orphan = |tx: &mut Tx<'_>| {
+        tx.once_written(move || {
+            let _ = ahead.send(());
+        });
+        tx.execute("INSERT INTO orphans VALUES (2)", ())
+    };
+    assert!(given.writer.run(orphan).await.is_err());
+    assert!(written.await.is_err(), "it was dropped");
+}
+
+#[tokio::test]
+async fn after_a_power_cut_no_step_is_there_without_the_one_that_led_to_it() {
+    const STEPS: i64 = 8;
+    let given = a_slow_disk();
+    // The log holds nothing but the steps.
+    let emptied = given
+        .file()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+    emptied.unwrap();
+    let mut answers = Vec::new();
+    for step in 1..=STEPS {
+        // Each is written because the one before it was, which is not on disk yet.
+        let (answer, written) = given.write_ahead(step);
+        answers.push(answer);
+        written.await.unwrap();
+        if step < STEPS {
+            given.disk.send(Ok(())).unwrap();
+        }
+    }
+    let log = std::fs::read(given.path.with_extension("db-wal")).unwrap();
+    let mut most = 0;
+    for left in (0..log.len()).step_by(512).chain([log.len()]) {
+        let found = given.after_a_power_cut(&log[..left]);
+        let steps: Vec<i64> = (1..).take(found.len()).collect();
+        assert_eq!(found, steps, "with {left} bytes of the log");
+        most = most.max(found.len());
+    }
+    assert_eq!(i64::try_from(most), Ok(STEPS));
+    given.disk.send(Ok(())).unwrap();
+    for answer in answers {
+        assert_eq!(answer.await.unwrap(), Ok(1));
+    }
 }
