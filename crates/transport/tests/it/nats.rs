@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 
 impl GivenNats {
     /// Waits until nothing is in the queue any more, delivered or not.
-    async fn emptied(&self) {
+    pub(crate) async fn emptied(&self) {
         let stranger = self.stranger().await;
         soon(async { while waiting(&stranger).await > 0 {} }).await;
     }
