@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Known;
 use super::objects::{Objects, Workload, list, name, selects, text};
+use super::routes::{INSIDE, leads, routes};
 
 /// Connections that a process keeps to PostgreSQL (`CAMBIST_DATABASE_CONNECTIONS`), and those left for people and Jobs.
 const CONNECTIONS: u64 = 8;
@@ -178,26 +179,17 @@ fn expansions(value: &str) -> impl Iterator<Item = &str> {
 
 /// The Ingress leads to public listeners, for every public path, and for none that is only for inside.
 fn ingress(objects: &Objects, known: &Known) -> Vec<String> {
+    let routes = routes(objects);
     let mut problems = Vec::new();
-    let mut routes = Vec::new();
-    for ingress in objects.of("Ingress") {
-        for path in list(&ingress["spec"]["rules"]).flat_map(|rule| list(&rule["http"]["paths"])) {
-            let service = &path["backend"]["service"];
-            let (target, port) = (text(&service["name"]), &service["port"]["name"]);
-            let there = objects.find("Service", target);
-            let has = there.is_some_and(|there| list(&there["spec"]["ports"]).any(|known| known["name"] == *port));
-            if !has || port != "public" {
-                problems.push(format!("Ingress {path}: leads to no public port"));
-            }
-            routes.push((text(&path["path"]), path["pathType"] == "Prefix", target));
+    for route in &routes {
+        let (target, port) = &route.to;
+        let there = objects.find("Service", target);
+        let has = there.is_some_and(|there| list(&there["spec"]["ports"]).any(|known| known["name"] == *port));
+        if !has || port != "public" {
+            problems.push(format!("Ingress {}: leads to no public port", route.path));
         }
     }
-    let leads = |asked: &str| {
-        let fits = |(path, prefix, _): &&(&str, bool, &str)| {
-            asked == *path || *prefix && asked.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
-        };
-        routes.iter().find(fits).map(|(_, _, target)| *target)
-    };
+    let leads = |asked: &str| leads(&routes, asked).map(|(service, _)| service.as_str());
     for path in &known.public {
         let asked = path.replace("{user_id}", "2").replace("{order_id}", "1");
         let of_auth = ["/register", "/login", "/.well-known/jwks.json"].contains(&path.as_str());
@@ -206,9 +198,7 @@ fn ingress(objects: &Objects, known: &Known) -> Vec<String> {
             problems.push(format!("{path} leads to {:?}", leads(&asked)));
         }
     }
-    let internal = "/ /user/2 /transfers /withdraw/1 /send/1 /commands /sagas /sagas/1/retry /freezes/2 /deposits/2 \
-                    /dead_letters /retries /rulings /steps/1 /livez /readyz /health /metrics /balance/wallet/2 /walletx";
-    for path in internal.split_whitespace().filter(|path| leads(path).is_some()) {
+    for path in INSIDE.split_whitespace().filter(|path| leads(path).is_some()) {
         problems.push(format!("{path} can be reached from outside"));
     }
     problems
@@ -244,7 +234,7 @@ fn pods(objects: &Objects) -> Vec<String> {
             let context = &container["securityContext"];
             wants(context["readOnlyRootFilesystem"] == true, "its root can be written");
             wants(context["capabilities"]["drop"][0] == "ALL", "it has capabilities");
-            if workload.kind != "Job" {
+            if !matches!(workload.kind, "Job" | "CronJob") {
                 for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
                     wants(!container[probe].is_null(), "a probe is missing");
                 }

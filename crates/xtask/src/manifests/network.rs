@@ -24,10 +24,10 @@ pub(super) const CALLS: [(&str, &str); 7] = [
 const SENDING: [&str; 4] = ["wallet", "exchanger", "bc-gateway", "notification"];
 
 /// From, to, port.
-type Way = (String, String, u64);
+pub(crate) type Way = (String, String, u64);
 
 /// Everything that should be open in this overlay between pods.
-fn wanted(workloads: &[Workload<'_>]) -> BTreeSet<Way> {
+pub(crate) fn wanted(workloads: &[Workload<'_>]) -> BTreeSet<Way> {
     let mut ways = BTreeSet::new();
     for from in workloads {
         let service = from.label("app.kubernetes.io/name");
@@ -56,8 +56,8 @@ fn open(policies: &[&Value], workloads: &[Workload<'_>]) -> BTreeSet<Way> {
         for to in workloads {
             let ports = to.containers().flat_map(|container| list(&container["ports"]));
             for port in ports.filter_map(|port| port["containerPort"].as_u64()) {
-                let leaves = allows(policies, "egress", *from, Some(*to), *to, port);
-                let enters = allows(policies, "ingress", *to, Some(*from), *to, port);
+                let leaves = allows(policies, "egress", *from, Peer::Pod(*to), *to, port);
+                let enters = allows(policies, "ingress", *to, Peer::Pod(*from), *to, port);
                 if leaves && enters {
                     ways.insert((from.role(), to.role(), port));
                 }
@@ -67,13 +67,23 @@ fn open(policies: &[&Value], workloads: &[Workload<'_>]) -> BTreeSet<Way> {
     ways
 }
 
-/// Whether policies let traffic pass at `here` in this direction, with `peer` at the other side (`None`: outside the
-/// cluster). Ports are those of `listener`.
-fn allows(
+/// Who is at the other side.
+#[derive(Clone, Copy)]
+pub(crate) enum Peer<'a> {
+    /// A pod of ours.
+    Pod(Workload<'a>),
+    /// A pod in this namespace.
+    Namespace(&'a str),
+    /// Anybody: outside the cluster, or somebody else's pod.
+    Outside,
+}
+
+/// Whether policies let traffic pass at `here` in this direction, with `peer` at the other side. Ports are those of `listener`.
+pub(crate) fn allows(
     policies: &[&Value],
     direction: &str,
     here: Workload<'_>,
-    peer: Option<Workload<'_>>,
+    peer: Peer<'_>,
     listener: Workload<'_>,
     port: u64,
 ) -> bool {
@@ -92,13 +102,17 @@ fn allows(
                 || ports.any(|open| text(&open["protocol"]) == "TCP" && listener.port(&open["port"]) == Some(port));
             let with_peer = rule[side].is_null()
                 || list(&rule[side]).any(|selector| match peer {
-                    Some(peer) => {
+                    Peer::Pod(peer) => {
                         // Pods are meant where no namespace is named; ours is not the one that is.
                         selector["namespaceSelector"].is_null()
                             && !selector["podSelector"].is_null()
                             && selects(&selector["podSelector"], peer.labels)
                     }
-                    None => !selector["ipBlock"].is_null(),
+                    Peer::Namespace(name) => {
+                        selector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == *name
+                            && selector["podSelector"].is_null()
+                    }
+                    Peer::Outside => !selector["ipBlock"].is_null(),
                 });
             if at_port && with_peer {
                 return true;
@@ -117,6 +131,7 @@ pub(super) fn check(objects: &Objects) -> Vec<String> {
     let mut problems: Vec<String> = open.difference(&wanted).map(|way| told("may reach", way)).collect();
     problems.extend(wanted.difference(&open).map(|way| told("cannot reach", way)));
     problems.extend(outside(&policies, &workloads));
+    problems.extend(monitoring(objects, &policies, &workloads));
     let denied = policies
         .iter()
         .any(|policy| name(policy) == "default-deny" && list(&policy["spec"]["policyTypes"]).count() == 2);
@@ -136,14 +151,14 @@ fn outside(policies: &[&Value], workloads: &[Workload<'_>]) -> Vec<String> {
         let is_api = workload.label("app.kubernetes.io/component") == "api";
         let ports = workload.containers().flat_map(|container| list(&container["ports"]));
         for port in ports.filter_map(|port| port["containerPort"].as_u64()) {
-            let open = allows(policies, "ingress", *workload, None, *workload, port);
+            let open = allows(policies, "ingress", *workload, Peer::Outside, *workload, port);
             let wanted = port == 8000 && is_api && matches!(service, "auth" | "wallet");
             if open != wanted {
                 problems.push(format!("{} is reached from outside at {port}: {open}", workload.name));
             }
         }
         for port in [25, 80, 443, 465, 587, 4222, 5432, 8001] {
-            let open = allows(policies, "egress", *workload, None, *workload, port);
+            let open = allows(policies, "egress", *workload, Peer::Outside, *workload, port);
             let wanted = match port {
                 25 | 465 | 587 => service == "notification" && !is_api,
                 4222 => SENDING.contains(&service) && !is_here("nats"),
@@ -152,6 +167,36 @@ fn outside(policies: &[&Value], workloads: &[Workload<'_>]) -> Vec<String> {
             };
             if open != wanted {
                 problems.push(format!("{} reaches the outside at {port}: {open}", workload.name));
+            }
+        }
+    }
+    problems
+}
+
+/// Whoever measures may read every process of ours at its internal port where the component `monitoring` is there, and take
+/// traces from each; nowhere else, and nothing where it is not. The public ports are anybody's.
+fn monitoring(objects: &Objects, policies: &[&Value], workloads: &[Workload<'_>]) -> Vec<String> {
+    const METRICS: u64 = 8001;
+    const TRACES: u64 = 4318;
+    let is_there = objects.find("NetworkPolicy", "monitoring").is_some();
+    let peer = Peer::Namespace("monitoring");
+    let mut problems = Vec::new();
+    for workload in workloads {
+        let is_ours = matches!(
+            workload.label("app.kubernetes.io/component"),
+            "api" | "worker" | "outside"
+        );
+        let ports = workload.containers().flat_map(|container| list(&container["ports"]));
+        for port in ports.filter_map(|port| port["containerPort"].as_u64()) {
+            let open = allows(policies, "ingress", *workload, peer, *workload, port);
+            if port != 8000 && open != (is_there && is_ours && port == METRICS) {
+                problems.push(format!("{} is measured at {port}: {open}", workload.name));
+            }
+        }
+        for port in [80, 443, TRACES, METRICS, 9090] {
+            let open = allows(policies, "egress", *workload, peer, *workload, port);
+            if open != (is_there && is_ours && port == TRACES) {
+                problems.push(format!("{} sends traces to {port}: {open}", workload.name));
             }
         }
     }

@@ -47,16 +47,21 @@ impl Objects {
 
     /// Everything that runs pods.
     pub(crate) fn workloads(&self) -> Vec<Workload<'_>> {
-        let runs = |object: &&Value| matches!(text(&object["kind"]), "Deployment" | "StatefulSet" | "Job");
+        let runs = |object: &&Value| matches!(text(&object["kind"]), "Deployment" | "StatefulSet" | "Job" | "CronJob");
         self.iter().filter(runs).map(Workload::new).collect()
     }
 }
 
 impl<'a> Workload<'a> {
     fn new(object: &'a Value) -> Self {
-        let template = &object["spec"]["template"];
+        let kind = text(&object["kind"]);
+        let spec = &object["spec"];
+        let template = match kind {
+            "CronJob" => &spec["jobTemplate"]["spec"]["template"],
+            _ => &spec["template"],
+        };
         Self {
-            kind: text(&object["kind"]),
+            kind,
             name: name(object),
             object,
             labels: &template["metadata"]["labels"],
