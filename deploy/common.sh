@@ -25,7 +25,8 @@ need_cluster() {
     context=$(kubectl config current-context 2>/dev/null) || context=
     answer=$(kubectl --request-timeout=15s get --raw /version 2>&1) ||
         fail "the cluster${context:+ of the context $context} does not answer: $answer"
-    say "cluster ${context:-(without a context)}"
+    server=$(printf '%s' "$answer" | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
+    say "cluster ${context:-(without a context)}, Kubernetes 1.${server:-?}"
 }
 
 # The namespace is Cambist's, or not there; `ours` says which.

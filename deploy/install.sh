@@ -11,7 +11,7 @@ usage() {
     cat <<'END'
 Installs Cambist into the current Kubernetes cluster, in the namespace prj, and waits until everything is ready.
 
-Usage: . install.sh [options]        (in sh: sh install.sh [options])
+Usage: . install.sh [options]        (in zsh: . ./install.sh [options], in sh: sh install.sh [options])
 
   --image IMAGE    what to run: an image that the cluster can pull. Without it the one that `cargo xtask image` has
                    built here is loaded into the cluster, if that is kind, minikube, k3d or k3s on this machine
@@ -167,7 +167,7 @@ migrate() {
 }
 
 fail_migration() {
-    k logs job/migrate --all-containers --tail=30 >&2 || :
+    k logs --selector=app.kubernetes.io/name=migrate --all-containers --prefix --tail=30 >&2 || :
     fail "the migration $1; nothing that needs it was started"
 }
 
@@ -195,6 +195,8 @@ folder=$deploy/kubernetes/overlays/$overlay
 [ -d "$folder" ] || folder=$overlay
 [ -f "$folder/kustomization.yaml" ] || fail "there is no overlay $overlay in deploy/kubernetes/overlays"
 need_cluster
+# `sleep` before an end, which pods are given, is there since then.
+[ "${server:-0}" -ge 30 ] || fail "the cluster has Kubernetes 1.${server:-?}; 1.30 or later is needed"
 need_ours
 step "image"
 choose_image

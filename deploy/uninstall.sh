@@ -9,7 +9,7 @@ usage() {
     cat <<'END'
 Removes Cambist from the current Kubernetes cluster: everything in the namespace prj, with its data and its secrets.
 
-Usage: . uninstall.sh [--yes]        (in sh: sh uninstall.sh [--yes])
+Usage: . uninstall.sh [--yes]        (in zsh: . ./uninstall.sh [--yes], in sh: sh uninstall.sh [--yes])
 
   --yes            do not ask
   --timeout TIME   how long it may take until everything is gone (default 300s)

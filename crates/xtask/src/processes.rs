@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use test_servers::postgres::Postgres;
 
+use crate::manifests::containers;
 use crate::manifests::objects::{Objects, Workload, list, name, text};
 use crate::{manifests, tools};
 use pod::{Place, Run};
@@ -85,7 +86,7 @@ impl<'a> Machine<'a> {
         let postgres = Postgres::start().map_err(anyhow::Error::msg)?;
         let workloads = objects.workloads();
         // A network of this run's own, of the 2¹⁶ that the loopback has.
-        let [a, b]: [u8; 2] = random()?;
+        let [a, b]: [u8; 2] = containers::random()?;
         let network = format!("127.{}.{b}", a.max(1));
         let numbered = (1..).zip(&workloads);
         let addresses: BTreeMap<&str, String> = numbered
@@ -107,7 +108,7 @@ impl<'a> Machine<'a> {
         }
         let place = Place {
             services,
-            secrets: secrets(root)?,
+            secrets: containers::secrets(root)?,
             folder: folder.path().to_owned(),
         };
         Ok(Self {
@@ -176,8 +177,7 @@ impl<'a> Machine<'a> {
         self.files(nats)?;
         let container = &nats.pod["containers"][0];
         let address = self.address("nats").to_owned();
-        let mut run = self.place.run(self.objects, "nats", container, &address)?;
-        run.environment.insert("SERVER_NAME".into(), "nats-0".into());
+        let run = self.place.run(self.objects, "nats", container, &address)?;
         let file = self.place.volume("nats", "/etc/nats").join("nats.conf");
         let store = self.place.volume("nats", "/data").display().to_string();
         let config = fs::read_to_string(&file)?
@@ -305,14 +305,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// The audit as the cluster runs it, by its own login.
     fn audit(&self) -> Result<()> {
-        let url = format!("{}/cambist", self.postgres.url().trim_end_matches('/'));
-        let output = Command::new(self.program("")?)
-            .arg("audit")
-            .env_clear()
-            .env("CAMBIST_DATABASE_URL", url)
-            .env("CAMBIST_DATA_DIR", self.folder.path())
-            .output()?;
+        let audit = self.find("CronJob", "audit")?;
+        let container = &audit.pod["containers"][0];
+        let run = self
+            .place
+            .run(self.objects, audit.name, container, self.address(audit.name))?;
+        let output = self.command(&run)?.output().context("the audit does not run")?;
         let said = String::from_utf8_lossy(&output.stdout);
         let erred = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "cambist audit: {said}{erred}");
@@ -321,7 +321,15 @@ impl<'a> Machine<'a> {
 
     /// The server decides what a login may be; it is asked for each pair.
     fn logins(&self) -> Result<()> {
-        let services = ["auth", "balance", "bc_gateway", "exchanger", "notification", "wallet"];
+        let services = [
+            "audit",
+            "auth",
+            "balance",
+            "bc_gateway",
+            "exchanger",
+            "notification",
+            "wallet",
+        ];
         let owner = self.postgres.url();
         let server = owner.rsplit('@').next().unwrap_or_default().trim_end_matches('/');
         let server = server.strip_prefix("postgres://").unwrap_or(server);
@@ -379,43 +387,20 @@ fn as_owner(run: &mut Run, server: &str) {
     }
 }
 
-/// What `install.sh` would make.
-fn secrets(root: &Path) -> Result<BTreeMap<(String, String), String>> {
-    let listed = fs::read_to_string(root.join("deploy/secrets.txt"))?;
-    let lines = listed.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [secret, key, value @ ..] = words.as_slice() else {
-                bail!("deploy/secrets.txt: {line}");
-            };
-            let made = random::<32>()?.map(|byte| format!("{byte:02x}")).concat();
-            let value = value
-                .first()
-                .map_or_else(|| format!("s{made}"), |value| (*value).to_owned());
-            Ok((((*secret).to_owned(), (*key).to_owned()), value))
-        })
-        .collect()
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Whether a probe is content: GET is answered 200.
-fn is_fine(address: &str, path: &str) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut start = [0; 12];
-        stream.read_exact(&mut start)?;
-        Ok(start.ends_with(b" 200"))
-    };
-    ask().unwrap_or(false)
+pub(crate) fn is_fine(address: &str, path: &str) -> bool {
+    status(address, path).is_ok_and(|status| status == "200")
+}
+
+/// The status with which GET is answered.
+pub(crate) fn status(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    Ok(String::from_utf8_lossy(&start[9..]).into_owned())
 }

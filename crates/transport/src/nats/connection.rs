@@ -154,7 +154,18 @@ async fn options(
     options = match &settings.credentials {
         Credentials::Nobody => options,
         Credentials::Token(token) => options.token(token.clone()),
-        Credentials::User { name, password } => options.user_and_password(name.clone(), password.clone()),
+        Credentials::User { name, password } => {
+            let options = options.user_and_password(name.clone(), password.clone());
+            // So that a server can let each user hear its own answers and nobody else's. Dots and stars mean something there.
+            let is_plain = name
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+            if is_plain && !name.is_empty() {
+                options.custom_inbox_prefix(format!("_INBOX.{name}"))
+            } else {
+                options
+            }
+        }
         Credentials::File(path) => options
             .credentials_file(path)
             .await

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::http::{self, Answer, Request};
 
 /// The kinds it knows: group and version, plural, kind, whether they lie in namespaces.
-const KINDS: [(&str, &str, &str, bool); 16] = [
+const KINDS: [(&str, &str, &str, bool); 17] = [
     ("v1", "namespaces", "Namespace", false),
     ("v1", "nodes", "Node", false),
     ("v1", "configmaps", "ConfigMap", true),
@@ -23,6 +23,7 @@ const KINDS: [(&str, &str, &str, bool); 16] = [
     ("apps/v1", "statefulsets", "StatefulSet", true),
     ("apps/v1", "replicasets", "ReplicaSet", true),
     ("batch/v1", "jobs", "Job", true),
+    ("batch/v1", "cronjobs", "CronJob", true),
     (
         "autoscaling/v2",
         "horizontalpodautoscalers",
@@ -40,6 +41,8 @@ pub(super) enum Mood {
     Fine,
     /// The Job fails.
     MigrationFails,
+    /// Its version is this one of Kubernetes 1.
+    Version(&'static str),
     /// This workload never gets ready.
     NeverReady(&'static str),
 }
@@ -133,7 +136,12 @@ const fn fine(body: Value) -> Answer {
 impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         let path = request.path.trim_end_matches('/');
-        if let Some(answer) = discovery(path) {
+        let minor = if let Mood::Version(minor) = self.mood {
+            minor
+        } else {
+            "32"
+        };
+        if let Some(answer) = discovery(path, minor) {
             return answer;
         }
         if request.method != "GET" {
@@ -258,10 +266,12 @@ impl State {
 }
 
 /// What kinds there are, and who answers.
-fn discovery(path: &str) -> Option<Answer> {
+fn discovery(path: &str, minor: &str) -> Option<Answer> {
     let group_of = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
     let body = match path {
-        "/version" => json!({"major": "1", "minor": "32", "gitVersion": "v1.32.0", "platform": "linux/amd64"}),
+        "/version" => {
+            json!({"major": "1", "minor": minor, "gitVersion": format!("v1.{minor}.0"), "platform": "linux/amd64"})
+        }
         "/api" => json!({"kind": "APIVersions", "versions": ["v1"]}),
         "/apis" => {
             let mut groups: Vec<Value> = Vec::new();

@@ -9,7 +9,7 @@ use super::{Said, Scene};
 type Play = fn(&Scene) -> Result<()>;
 
 /// All scenes.
-pub(super) const ALL: [(&str, Play); 12] = [
+pub(super) const ALL: [(&str, Play); 13] = [
     ("it installs everything, in order", installs),
     ("the second time keeps every secret", keeps_secrets),
     ("a key that is missing is made, and no other", adds_a_key),
@@ -25,6 +25,7 @@ pub(super) const ALL: [(&str, Play); 12] = [
     ("sourced in bash, zsh and dash it leaves the shell as it was", sourced),
     ("uninstalling asks, and leaves nothing", uninstalls),
     ("a namespace of somebody else's stays", foreign),
+    ("a cluster that is too old is told so, and nothing is applied", too_old),
 ];
 
 /// Where a change stands in the order of all.
@@ -219,6 +220,10 @@ fn sourced(scene: &Scene) -> Result<()> {
             .shell(shell, &format!("{mask}; . ./install.sh {arguments}; {after}"), "")?
             .expect(0, "status=1 here=unset folder=unset program=unset")?;
     }
+    // By its bare name, as bash finds it.
+    scene
+        .shell("bash", ". install.sh --help", "")?
+        .expect(0, "Usage: . install.sh")?;
     for shell in ["bash", "zsh"] {
         let line = ". ./install.sh --image example.com/cambist:1 --timeout 5; echo status=$?";
         scene.shell(shell, line, "")?.expect(0, "status=0")?;
@@ -266,4 +271,15 @@ fn foreign(scene: &Scene) -> Result<()> {
     scene.install("")?.expect(1, "is not Cambist's")?;
     ensure!(scene.cluster.changes().is_empty(), "{:?}", scene.cluster.changes());
     Ok(())
+}
+
+fn too_old(scene: &Scene) -> Result<()> {
+    let old = scene.in_mood(Mood::Version("29+"))?;
+    old.install("")?
+        .expect(1, "the cluster has Kubernetes 1.29; 1.30 or later is needed")?;
+    ensure!(old.cluster.changes().is_empty(), "{:?}", old.cluster.changes());
+    old.shell("dash", "./uninstall.sh --yes", "")?
+        .expect(0, "nothing is left to remove")?;
+    let young = scene.in_mood(Mood::Version("30+"))?;
+    young.install("")?.expect(0, "Cambist is running")
 }

@@ -1,11 +1,11 @@
 //! A container's command and environment as a cluster would make them of its manifest, moved to this machine.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::Value;
 
+use crate::manifests::containers::{self, Environment, Secrets};
 use crate::manifests::objects::{Objects, list, text};
 
 /// Where things are on this machine.
@@ -13,7 +13,7 @@ pub(super) struct Place {
     /// Each Service's `name:port`, and where that is here.
     pub(super) services: Vec<(String, String)>,
     /// The values of all Secrets, by name and key.
-    pub(super) secrets: BTreeMap<(String, String), String>,
+    pub(super) secrets: Secrets,
     /// For what would be volumes.
     pub(super) folder: PathBuf,
 }
@@ -24,7 +24,7 @@ pub(super) struct Run {
     /// Empty: the image's own program.
     pub(super) command: String,
     pub(super) arguments: Vec<String>,
-    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment: Environment,
 }
 
 impl Place {
@@ -52,33 +52,11 @@ impl Place {
         self.folder.join(workload).join(path.trim_start_matches('/'))
     }
 
-    /// What a container runs, in the order in which Kubernetes puts its environment together.
+    /// What a container runs.
     pub(super) fn run(&self, objects: &Objects, workload: &str, container: &Value, address: &str) -> Result<Run> {
-        let mut environment = BTreeMap::new();
-        for from in list(&container["envFrom"]) {
-            let name = text(&from["configMapRef"]["name"]);
-            let map = objects.find("ConfigMap", name).context("a ConfigMap is missing")?;
-            for (key, value) in map["data"].as_object().into_iter().flatten() {
-                environment.insert(key.clone(), self.here(text(value), address));
-            }
-        }
-        for variable in list(&container["env"]) {
-            let reference = &variable["valueFrom"]["secretKeyRef"];
-            let value = if reference.is_null() {
-                Some(expanded(&self.here(text(&variable["value"]), address), &environment))
-            } else {
-                let key = (text(&reference["name"]).to_owned(), text(&reference["key"]).to_owned());
-                let value = self.secrets.get(&key).cloned();
-                anyhow::ensure!(value.is_some() || reference["optional"] == true, "{key:?} is missing");
-                value
-            };
-            if let Some(value) = value {
-                environment.insert(text(&variable["name"]).to_owned(), value);
-            }
-        }
-        let mut arguments: Vec<String> = list(&container["args"])
-            .map(|argument| expanded(text(argument), &environment))
-            .collect();
+        let moved = |value: &str| self.here(value, address);
+        let mut environment = containers::environment(objects, &self.secrets, workload, container, moved)?;
+        let mut arguments = containers::arguments(container, &environment);
         for mount in list(&container["volumeMounts"]) {
             let path = text(&mount["mountPath"]);
             let here = self.volume(workload, path).display().to_string();
@@ -97,25 +75,6 @@ impl Place {
     }
 }
 
-/// `$(A)` as the value of A, as Kubernetes does it: what is not there stays.
-fn expanded(value: &str, known: &BTreeMap<String, String>) -> String {
-    let mut parts = value.split("$(");
-    let mut all = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once(')') {
-            Some((name, rest)) if known.contains_key(name) => {
-                all.push_str(&known[name]);
-                all.push_str(rest);
-            }
-            _ => {
-                all.push_str("$(");
-                all.push_str(part);
-            }
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,18 +86,12 @@ mod tests {
                 ("auth:8001".into(), "127.1.1.2:8001".into()),
                 ("postgres:5432".into(), "127.0.0.1:40000".into()),
             ],
-            secrets: BTreeMap::new(),
+            secrets: Secrets::new(),
             folder: PathBuf::new(),
         };
         assert_eq!(place.here("http://auth:8001", "x"), "http://127.1.1.2:8001");
         assert_eq!(place.here("x@postgres:5432/cambist", "x"), "x@127.0.0.1:40000/cambist");
         assert_eq!(place.here("http://my-auth:8001", "x"), "http://my-auth:8001");
         assert_eq!(place.here("0.0.0.0:8000", "127.1.1.9"), "127.1.1.9:8000");
-    }
-
-    #[test]
-    fn variables_are_put_in_where_they_are_known() {
-        let known = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
-        assert_eq!(expanded("x$(A)y$(B)z", &known), "x1y$(B)z");
     }
 }
