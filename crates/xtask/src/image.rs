@@ -37,18 +37,8 @@ pub(crate) struct Arguments {
 /// Builds the program and the image.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     let engine = engine(root)?;
-    let program = build(root, arguments.debug)?;
-    ensure!(
-        is_static(&fs::read(&program)?),
-        "{} needs libraries that the image does not have",
-        program.display()
-    );
-    let folder = root.join("target/image");
-    fs::create_dir_all(&folder)?;
-    fs::copy(&program, folder.join("cambist"))?;
-    let authorities = AUTHORITIES.iter().find(|path| Path::new(path).is_file());
-    let authorities = authorities.context("this machine has no list of authorities; install ca-certificates")?;
-    fs::copy(authorities, folder.join("ca-certificates.crt"))?;
+    let program = program(root, arguments.debug)?;
+    context(root, &program)?;
     let version = format!("docker.io/library/cambist:{}", env!("CARGO_PKG_VERSION"));
     let mut command = Command::new(&engine.program);
     command
@@ -58,7 +48,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     for tag in [LOCAL, &version].into_iter().chain(arguments.tag.as_deref()) {
         command.args(["--tag", tag]);
     }
-    let status = command.arg(&folder).stdin(Stdio::null()).status();
+    let status = command.arg(folder(root)).stdin(Stdio::null()).status();
     let status = status.with_context(|| format!("{} does not run", engine.program.display()))?;
     ensure!(status.success(), "the image cannot be built: {status}");
     println!(
@@ -66,6 +56,33 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         fs::metadata(&program)?.len()
     );
     Ok(())
+}
+
+/// What goes into the image lies here.
+pub(crate) fn folder(root: &Path) -> PathBuf {
+    root.join("target/image")
+}
+
+/// Puts everything into the folder that goes into the image.
+pub(crate) fn context(root: &Path, program: &Path) -> Result<()> {
+    let folder = folder(root);
+    fs::create_dir_all(&folder)?;
+    fs::copy(program, folder.join("cambist"))?;
+    let authorities = AUTHORITIES.iter().find(|path| Path::new(path).is_file());
+    let authorities = authorities.context("this machine has no list of authorities; install ca-certificates")?;
+    fs::copy(authorities, folder.join("ca-certificates.crt"))?;
+    Ok(())
+}
+
+/// Builds the program for the image; where it is then.
+pub(crate) fn program(root: &Path, debug: bool) -> Result<PathBuf> {
+    let program = build(root, debug)?;
+    ensure!(
+        is_static(&fs::read(&program)?),
+        "{} needs libraries that the image does not have",
+        program.display()
+    );
+    Ok(program)
 }
 
 struct Engine {

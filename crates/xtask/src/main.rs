@@ -13,6 +13,7 @@ mod diagrams;
 mod image;
 mod install;
 mod manifests;
+mod pods;
 mod processes;
 mod rules;
 mod stages;
@@ -78,6 +79,19 @@ enum Task {
         cargo xtask image                                            what install.sh installs\n  \
         cargo xtask image --tag registry.example.com/cambist:0.1.0   to push it")]
     Image(image::Arguments),
+    /// Run the manifests as pods by podman, as root: the image, the servers, the migration, all services, and newman against them
+    ///
+    /// Every pod runs what the rendered overlay says, confined and bounded as it says, under the names of its Services, behind its
+    /// NetworkPolicies; a router that knows the rules of the Ingress stands before them. Who reaches whom is tried door by
+    /// door. Everything of podman's lies in target/pods; what ran is removed at the end, however that comes. The logs stay.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask pods                 PostgreSQL and NATS made of this machine's packages\n  \
+        cargo xtask pods --pull          with their real images\n  \
+        cargo xtask pods --overlay ha    three NATS servers, two of each worker")]
+    Pods(pods::Arguments),
+    /// What runs the Ingress in a pod of `cargo xtask pods`
+    #[command(hide = true)]
+    Route(pods::Route),
     /// Draw the pictures at assets/ from their sources, by graphviz
     Diagrams,
 }
@@ -101,6 +115,8 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Cluster(arguments) => cluster::run(&root()?, &arguments),
         Task::Image(arguments) => image::run(&root()?, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Pods(arguments) => pods::run(&root()?, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Route(arguments) => pods::route(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Diagrams => diagrams::run(&root()?).map(|()| ExitCode::SUCCESS),
         Task::Rules { list: false } => rules::run(&root()?).map(|()| ExitCode::SUCCESS),
     }
