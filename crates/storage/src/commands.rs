@@ -368,7 +368,20 @@ pub trait CommandStore: Send + Sync {
         progress: String,
     ) -> Result<Fencing, StoreError>;
 
-    /// Records what workers did, each under its claim.
+    /// As [`checkpoint`](CommandStore::checkpoint), before a step that stays in this process and its database: MAY answer
+    /// before it is on disk, if nothing can be on disk that was written after the answer, and the progress not (ADR 011).
+    async fn checkpoint_ahead(
+        &self,
+        now: Timestamp,
+        key: CommandKey,
+        epoch: i64,
+        progress: String,
+    ) -> Result<Fencing, StoreError> {
+        self.checkpoint(now, key, epoch, progress).await
+    }
+
+    /// Records what workers did, each under its claim. MAY answer before it is on disk, as
+    /// [`checkpoint_ahead`](CommandStore::checkpoint_ahead) may.
     async fn settle(
         &self,
         now: Timestamp,

@@ -52,8 +52,8 @@ const LONGEST_PANIC_PAUSE: Duration = Duration::from_secs(30);
 #[async_trait]
 pub trait CommandHandler: Send + Sync {
     /// Moves the command as far as it goes now, within its lease. Whatever it does outside must have been stored
-    /// before (in the progress, by `accept` or `checkpoint`). May be called again for the same command at any time
-    /// later, by another process as well. When the lease ends the call is dropped where it stands, as by a crash.
+    /// before (in the progress, by `accept` or `checkpoint`; `checkpoint_ahead` is too early for that). May be called again
+    /// for the same command at any time later, by another process as well. When the lease ends the call is dropped where it stands, as by a crash.
     async fn handle(&self, claimed: Claimed) -> Settlement;
 
     /// The service's own record of a command that was claimed and is handed back without having been begun, if that should

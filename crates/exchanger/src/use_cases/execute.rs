@@ -3,8 +3,8 @@
 //! What it keeps true, whenever this process dies:
 //!
 //! - before an order is sent, its name and expiry are on disk (by `accept`, or by a checkpoint under the claim);
-//! - nothing is booked that is not on disk, stored under the claim: an attempt whose outcome is not on disk is booked by
-//!   nobody, now or later, so an operator may rule on it, and whoever had its outcome in hand is fenced off;
+//! - nothing is booked that is not stored under the claim, before it: no booking is ever on disk whose attempt's outcome is not
+//!   (ADR 011), so an operator may rule on an attempt without one, and whoever had its outcome in hand is fenced off;
 //! - between that and the settlement nothing is committed and nothing needs to be: who comes next books the same transfers
 //!   under the same names without asking the venue, and the ledger answers a second booking as the first.
 
@@ -18,6 +18,7 @@ use contracts::messages::StepResult;
 use contracts::time::later;
 use contracts::{Clock, Entropy};
 use jiff::Timestamp;
+use storage::StoreError;
 use storage::commands::{Claimed, CommandStore, Fencing, Settlement};
 use thiserror::Error;
 use transport::command_worker::CommandHandler;
@@ -131,7 +132,7 @@ impl Execute {
                 Plan::Book => {
                     // Under every claim, the first too: the ledger knows no epochs, so a booking cannot be fenced off, and
                     // a worker may come to it so late that an operator has ruled on the attempt meanwhile.
-                    if learned && let Err(reason) = self.checkpoint(claimed, now, &progress).await {
+                    if learned && let Err(reason) = self.record(claimed, now, &progress).await {
                         return Ok(self.postponed(self.rules.pause(claim.tries), reason, None));
                     }
                     return self.book(claim, command, &progress).await;
@@ -180,7 +181,7 @@ impl Execute {
         }
     }
 
-    /// Books what was filled, whose record is on disk: the venue need not be asked again when the ledger does not take it
+    /// Books what was filled, which is recorded: the venue need not be asked again when the ledger does not take it
     /// at once.
     async fn book(
         &self,
@@ -213,13 +214,16 @@ impl Execute {
         Ok(self.postponed(self.rules.pause(claim.tries), reason, None))
     }
 
+    /// Stores what the venue is about to be asked for, on disk.
     async fn checkpoint(&self, claimed: &Claimed, now: Timestamp, intent: &Progress) -> Result<(), String> {
         let json = encode(intent).ok_or("the record cannot be written")?;
-        match self.store.checkpoint(now, claimed.key, claimed.epoch, json).await {
-            Ok(Fencing::Written) => Ok(()),
-            Ok(Fencing::Fenced) => Err("the command is in other hands".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        written(self.store.checkpoint(now, claimed.key, claimed.epoch, json).await)
+    }
+
+    /// Stores what the venue has said, before it is booked.
+    async fn record(&self, claimed: &Claimed, now: Timestamp, learned: &Progress) -> Result<(), String> {
+        let json = encode(learned).ok_or("the record cannot be written")?;
+        written(self.store.checkpoint_ahead(now, claimed.key, claimed.epoch, json).await)
     }
 
     fn after(&self, pause: Duration) -> Timestamp {
@@ -233,6 +237,14 @@ impl Execute {
             answer_missing: false,
             progress: progress.and_then(encode),
         }
+    }
+}
+
+fn written(fencing: Result<Fencing, StoreError>) -> Result<(), String> {
+    match fencing {
+        Ok(Fencing::Written) => Ok(()),
+        Ok(Fencing::Fenced) => Err("the command is in other hands".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -169,6 +169,16 @@ impl Database {
         })
     }
 
+    /// A database of parts that a test has in its hands.
+    #[cfg(test)]
+    pub(super) fn of(writer: Writer, readers: Readers, path: &Path) -> Self {
+        Self {
+            writer,
+            readers,
+            path: path.into(),
+        }
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

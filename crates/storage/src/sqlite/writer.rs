@@ -4,99 +4,48 @@
 //! job and every other one that is waiting already, each in a savepoint of its own, and commits once. A lonely job
 //! never waits for company: under little load a commit carries one job, under much load hundreds. While one group is
 //! being forced to disk ([`disk`]) the next one is written, and takes in whoever comes, because it could not be forced
-//! yet anyway, and for two milliseconds at least.
+//! yet anyway, and for two milliseconds at least where there is load.
 //!
-//! What it keeps true: a job's answer is given after the commit that carries it is on disk; a job that fails or panics
-//! changes nothing and harms no neighbour; the order of jobs is the order of their effects; only this file
-//! commits.
+//! What it keeps true: a job's answer is given after the commit that carries it is on disk, but for what stays in the
+//! process and its database (ADR 011); a job that fails or panics changes nothing and harms no neighbour; the order of jobs
+//! is the order of their effects; only this file commits.
 
 mod disk;
 mod group;
+mod job;
 mod log;
 mod metrics;
 
-use std::any::Any;
 use std::fs::File;
-use std::ops::{ControlFlow, Deref};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::metrics::Stopwatch;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub(super) use self::disk::Forced;
 use self::disk::{Disk, Force, answer};
 use self::group::{CommitGuard, Group};
+pub use self::job::Tx;
+use self::job::{Job, Pending};
 use self::log::Log;
 pub use self::metrics::WriterMetrics;
-use super::outbox::{self, Envelope};
 use crate::StoreError;
 
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
 const MAX_JOBS_PER_COMMIT: usize = 1_024;
 
-/// How long a group stays open that began while another was on its way to disk. Then there is load, and the next commit has
+/// How long a group stays open that began while another, of several jobs, was on its way to disk. Then there is load, and the next commit has
 /// the more to carry: 7 % more orders a second with two milliseconds, no more with four, fewer with ten (measured with every
 /// group held open).
 pub(super) const COMPANY: Duration = Duration::from_millis(2);
 
 /// How long a caller waits for room in the queue before it is told that the store is overloaded.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
-
-type Effect = Box<dyn FnOnce() + Send>;
-
-/// The transaction as a job sees it: a connection inside the job's savepoint.
-///
-/// A job neither commits nor rolls back; the attempt fails it. A constraint that is checked at the commit only
-/// (`DEFERRABLE INITIALLY DEFERRED`) must not be used: one job's breach would undo its neighbours.
-pub struct Tx<'a> {
-    connection: &'a Connection,
-    once_written: Vec<Effect>,
-    after_commit: Vec<Effect>,
-    /// What the job has to say to others, stored at its end.
-    pub(super) outgoing: Vec<Envelope>,
-}
-
-impl Tx<'_> {
-    /// Registers what happens as soon as the transaction is written, before it is on disk: for what leads to further
-    /// transactions of this database and to nothing else (ADR 011). Nothing happens if this job fails or the commit does.
-    /// It must not block: the commit waits to be forced.
-    pub(super) fn once_written(&mut self, effect: impl FnOnce() + Send + 'static) {
-        self.once_written.push(Box::new(effect));
-    }
-
-    /// Registers what happens once the transaction is on disk. Nothing happens if this job fails or the commit
-    /// does. It runs on the writer thread: it must not block.
-    pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
-        self.after_commit.push(Box::new(effect));
-    }
-}
-
-impl Deref for Tx<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection
-    }
-}
-
-/// A caller's work on its way through the writer.
-trait Job: Send {
-    /// Works inside the group's open transaction, in a savepoint.
-    ///
-    /// # Errors
-    /// When the group as a whole can no longer be committed.
-    fn run(&mut self, group: &mut Group<'_>) -> Result<(), StoreError>;
-
-    /// Hands on what may be handed on once the commit is written, and before it is on disk.
-    fn hand_on(&mut self);
-
-    /// Tells the caller, after the commit, whether that succeeded.
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
 
 /// The way to the writer thread; clones share it. When the last one goes, the thread finishes what is queued and
 /// ends.
@@ -123,10 +72,11 @@ impl Writer {
         lock: Arc<File>,
     ) -> std::io::Result<Self> {
         let guard = CommitGuard::install(&mut connection).map_err(std::io::Error::other)?;
-        let length = Log::watch(&mut connection, beside)?;
         let (jobs, queue) = mpsc::channel(capacity);
         let metrics = Arc::new(WriterMetrics::new());
         let forced = Forced::new();
+        let length = Log::watch(&mut connection, beside, forced.clone())?;
+        let progress = forced.clone();
         let disk = Disk::start(to_disk, forced.clone(), Arc::clone(&metrics))?;
         let waits = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let counted = Arc::clone(&metrics);
@@ -135,6 +85,9 @@ impl Writer {
             .spawn(move || {
                 if let Err(error) = waits.block_on(write(&connection, &guard, length, disk, queue, company, &counted)) {
                     tracing::error!(%error, "the writer could not start; nothing can be stored");
+                }
+                if progress.has_failed() {
+                    leave_log(&connection);
                 }
                 // The connection first: whoever gets the lock next finds a closed database.
                 drop(connection);
@@ -161,14 +114,8 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Pending {
-            work: Some(job),
-            done: None,
-            early: Vec::new(),
-            effects: Vec::new(),
-            sender,
-        });
+        let (job, receiver) = Pending::new(job);
+        let job: Box<dyn Job> = Box::new(job);
         if let Err(error) = self.jobs.try_send(job) {
             match error {
                 mpsc::error::TrySendError::Full(job) => match self.jobs.send_timeout(job, MAX_WAIT_FOR_ROOM).await {
@@ -185,6 +132,35 @@ impl Writer {
         receiver.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// As [`run`](Writer::run), but answers as soon as the transaction is written, ahead of the disk (ADR 011).
+    ///
+    /// # Errors
+    /// As [`run`](Writer::run).
+    pub(super) async fn run_ahead<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (sender, mut written) = oneshot::channel();
+        let job = move |tx: &mut Tx<'_>| {
+            let value = job(tx)?;
+            tx.once_written(move || {
+                // Nobody listens any more when the caller gave up waiting; the work is done all the same.
+                let _ = sender.send(value);
+            });
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            Ok(value) = &mut written => Ok(value),
+            // What is on disk was written before, so this comes first only if the job or the commit failed.
+            on_disk = self.run(job) => {
+                on_disk?;
+                written.await.map_err(|_| closed())
+            }
+        }
+    }
+
     /// What it counts.
     #[must_use]
     pub const fn metrics(&self) -> &Arc<WriterMetrics> {
@@ -195,6 +171,14 @@ impl Writer {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.jobs.max_capacity().saturating_sub(self.jobs.capacity())
+    }
+}
+
+/// Lets the last connection that closes leave the log where it is. What was copied of it may not be on disk, and only the log
+/// still has it: the next process writes that once more.
+fn leave_log(connection: &Connection) {
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::error!(%error, "the write-ahead log may be removed, though the disk has failed");
     }
 }
 
@@ -220,9 +204,8 @@ async fn write(
             tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
             answer(jobs.drain(..), &Err(error));
         }
-        if !disk.has_failed() && log.keep_short(connection).is_err() {
-            // The system may take pages for clean that are not on disk; the next copy would let the log go that has them.
-            disk.fail();
+        if !disk.has_failed() {
+            log.keep_short(connection);
         }
     }
     disk.finish();
@@ -244,7 +227,9 @@ async fn run_group(
     }
     group.begin()?;
     let work = Stopwatch::start();
-    // A lonely job finds the disk free, and is committed at once.
+    // A lonely job finds the disk free, and is committed at once; or it is the next step of a lonely one, which the disk is
+    // about to have, and waits for that alone.
+    let company = if disk.had_company() { company } else { Duration::ZERO };
     let open_until = disk.is_busy().then(|| Instant::now() + company);
     let mut sound = Ok(());
     while let Some(job) = jobs.last_mut() {
@@ -293,96 +278,4 @@ async fn next(
         job = queue.recv() => job.map_or(ControlFlow::Break(()), ControlFlow::Continue),
         () = its_turn => ControlFlow::Break(()),
     }
-}
-
-struct Pending<T, F> {
-    work: Option<F>,
-    done: Option<Result<T, StoreError>>,
-    early: Vec<Effect>,
-    effects: Vec<Effect>,
-    sender: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, F> Job for Pending<T, F>
-where
-    T: Send + 'static,
-    F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    fn run(&mut self, group: &mut Group<'_>) -> Result<(), StoreError> {
-        let Some(work) = self.work.take() else {
-            return Ok(());
-        };
-        group.mark()?;
-        let mut tx = Tx {
-            connection: group.connection(),
-            once_written: Vec::new(),
-            after_commit: Vec::new(),
-            outgoing: Vec::new(),
-        };
-        // The savepoint is rolled back below, so no half-done work is seen after a panic.
-        let whole = || {
-            let value = work(&mut tx)?;
-            outbox::store(&mut tx)?;
-            Ok(value)
-        };
-        let done = catch_unwind(AssertUnwindSafe(whole))
-            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-            .map_err(StoreError::from);
-        match done {
-            Ok(value) => {
-                self.early = tx.once_written;
-                self.effects = tx.after_commit;
-                self.done = Some(Ok(value));
-                group.keep()
-            }
-            Err(error) => {
-                tracing::error!(%error, "a transaction failed and was rolled back");
-                self.done = Some(Err(error.clone()));
-                // What broke the whole group is what broke this job.
-                group.undo().map_err(|_| error)
-            }
-        }
-    }
-
-    fn hand_on(&mut self) {
-        carry_out(self.early.drain(..));
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self {
-            done, effects, sender, ..
-        } = *self;
-        let answer = match (committed, done) {
-            // A job that failed knows better why than its group does.
-            (_, Some(Err(error))) | (Err(error), _) => Err(error),
-            (Ok(()), Some(Ok(value))) => {
-                carry_out(effects);
-                Ok(value)
-            }
-            (Ok(()), None) => Err(closed()),
-        };
-        // Nobody listens any more when the caller gave up waiting; the work is done all the same.
-        let _ = sender.send(answer);
-    }
-}
-
-/// The commit stands, whatever its effects come to: the next ones and the caller's answer follow all the same.
-fn carry_out(effects: impl IntoIterator<Item = Effect>) {
-    for effect in effects {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
-            tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
-        }
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(format!("a transaction panicked: {}", text_of(panic)).into())
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

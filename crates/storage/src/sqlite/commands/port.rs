@@ -100,6 +100,22 @@ impl CommandStore for SqliteCommands {
         self.checkpoints.bring(checkpoint).await
     }
 
+    async fn checkpoint_ahead(
+        &self,
+        now: Timestamp,
+        key: CommandKey,
+        epoch: i64,
+        progress: String,
+    ) -> Result<Fencing, StoreError> {
+        let checkpoint = Checkpoint {
+            now,
+            key,
+            epoch,
+            progress,
+        };
+        self.checkpoints.bring_ahead(checkpoint).await
+    }
+
     async fn settle(
         &self,
         now: Timestamp,
@@ -108,7 +124,7 @@ impl CommandStore for SqliteCommands {
         let store = self.clone();
         self.database
             .writer()
-            .run(move |tx| {
+            .run_ahead(move |tx| {
                 settlements
                     .into_iter()
                     .map(|(key, epoch, settlement)| store.settle_one(tx, now, key, epoch, settlement))

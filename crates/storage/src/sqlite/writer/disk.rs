@@ -18,8 +18,8 @@ use contracts::metrics::Stopwatch;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
+use super::job::{Job, text_of};
 use super::metrics::WriterMetrics;
-use super::{Job, text_of};
 use crate::StoreError;
 
 /// Forces to disk whatever was written.
@@ -82,7 +82,8 @@ impl Forced {
         self.0.forced.borrow().is_none()
     }
 
-    fn fail(&self) {
+    /// Takes what was written for lost: nothing is stored or told any more.
+    pub(super) fn fail(&self) {
         self.0.forced.send_replace(None);
     }
 
@@ -96,7 +97,7 @@ impl Forced {
 }
 
 /// Takes a thread that dies for a disk that has failed: nobody else would force anything.
-struct Watch(Forced);
+pub(super) struct Watch(pub(super) Forced);
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -112,6 +113,8 @@ pub(super) struct Disk {
     done: mpsc::Receiver<()>,
     progress: Forced,
     busy: bool,
+    /// Whether the group that is or was on its way carried several jobs.
+    company: bool,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -140,6 +143,7 @@ impl Disk {
             done,
             progress,
             busy: false,
+            company: false,
             thread,
         })
     }
@@ -150,6 +154,11 @@ impl Disk {
             self.busy = false;
         }
         self.busy
+    }
+
+    /// Whether it is worth while to wait for company: the group before had some.
+    pub(super) const fn had_company(&self) -> bool {
+        self.company
     }
 
     /// Whether the disk has failed.
@@ -177,6 +186,7 @@ impl Disk {
         let number = self.progress.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
         let committed = commit();
+        self.company = jobs.len() > 1;
         let written = Written {
             number,
             jobs: if committed.is_ok() {
@@ -192,11 +202,6 @@ impl Disk {
             self.progress.fail();
         }
         committed
-    }
-
-    /// Takes what was copied from the log into the database for lost: nothing is stored or told any more.
-    pub(super) fn fail(&self) {
-        self.progress.fail();
     }
 
     /// Waits until all is on disk.

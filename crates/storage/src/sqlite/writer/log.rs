@@ -3,8 +3,12 @@
 //! The log is copied back into the database from time to time, and begins anew when all of it is copied and no
 //! reader needs it. SQLite by itself would copy inside a commit, before its answers, and readers that are never all
 //! idle would let the log grow for ever (SQLite documentation, "Write-Ahead Logging", section 6). So most of it is copied
-//! beside the writer ([`copier`]), which copies no more than what it has written meanwhile, between two groups, so that
-//! the log can begin anew. Past a length it waits for the readers of the day; new ones get by without the log.
+//! beside the writer ([`copier`]); between two groups the writer copies the little that it has written meanwhile, and forces
+//! the database to disk, so that the log can begin anew. Past a length it waits, for the copy and for the readers of the
+//! day; new ones get by without the log.
+//!
+//! What it keeps true: when a copy fails, nothing is stored or told any more. The system may take pages for clean that are
+//! not on disk, and the next copy would let the log go that has them.
 
 mod copier;
 
@@ -16,6 +20,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use self::copier::{Copier, Progress};
+use super::disk::Forced;
 use crate::sqlite::database::BUSY_TIMEOUT;
 
 /// When the log is copied, and when it is waited for.
@@ -51,6 +56,7 @@ struct Copied {
 pub(super) struct Log {
     pages: Arc<AtomicI32>,
     copier: Copier,
+    forced: Forced,
     limits: Limits,
     next_at: i32,
 }
@@ -58,11 +64,16 @@ pub(super) struct Log {
 impl Log {
     /// Watches how long the log gets that `connection` writes. SQLite does not copy it by itself any more, `beside` does,
     /// another connection to the same database.
-    pub(super) fn watch(connection: &mut Connection, beside: Connection) -> io::Result<Self> {
-        Self::watch_within(connection, beside, LIMITS)
+    pub(super) fn watch(connection: &mut Connection, beside: Connection, forced: Forced) -> io::Result<Self> {
+        Self::watch_within(connection, beside, forced, LIMITS)
     }
 
-    fn watch_within(connection: &mut Connection, beside: Connection, limits: Limits) -> io::Result<Self> {
+    fn watch_within(
+        connection: &mut Connection,
+        beside: Connection,
+        forced: Forced,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&pages);
         connection
@@ -73,48 +84,60 @@ impl Log {
             .map_err(io::Error::other)?;
         Ok(Self {
             pages,
-            copier: Copier::start(beside)?,
+            copier: Copier::start(beside, forced.clone())?,
+            forced,
             limits,
             next_at: limits.copy_at,
         })
     }
 
     /// Copies the log if it is long. To be called between transactions.
-    ///
-    /// # Errors
-    /// When SQLite or the disk failed at it: then nobody knows what of the copy is on disk.
-    pub(super) fn keep_short(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn keep_short(&mut self, connection: &Connection) {
         let pages = self.pages.load(Ordering::Relaxed);
-        self.copy(connection, pages)
-            .inspect_err(|error| tracing::error!(%error, pages, "the write-ahead log could not be copied"))
+        let progress = if pages < self.limits.wait_at {
+            self.copier.progress()
+        } else {
+            self.copier.wait()
+        };
+        let done = match progress {
+            Progress::UnderWay => return,
+            Progress::Idle => None,
+            Progress::Done(copied) => Some(copied).filter(|_| pages >= self.limits.copy_at),
+        };
+        if let Err(error) = self.copy(connection, pages, done) {
+            tracing::error!(%error, pages, "the write-ahead log could not be copied; nothing is stored any more");
+            self.forced.fail();
+        }
     }
 
-    fn copy(&mut self, connection: &Connection, pages: i32) -> rusqlite::Result<()> {
-        match self.copier.progress()? {
-            Progress::UnderWay => return Ok(()),
-            Progress::Done(copied) if pages >= self.limits.copy_at => {
-                // What was written meanwhile; a reader in the way would keep all of it there.
-                let rest = pages.saturating_sub(copied.pages);
-                if copied.all && rest > self.limits.rest && pages < self.limits.wait_at {
-                    return self.copier.begin();
-                }
-                // Not again at the next commit if it does not succeed now: a copy costs two fsyncs.
-                self.next_at = pages.saturating_add(self.limits.copy_at);
-                if pages >= self.limits.wait_at {
-                    return self.wait_for_readers(connection);
-                }
-                return copy_what_is_free(connection).map(drop);
+    fn copy(&mut self, connection: &Connection, pages: i32, done: Option<Copied>) -> rusqlite::Result<()> {
+        let Some(copied) = done else {
+            if pages < self.limits.copy_at {
+                // It began anew.
+                self.next_at = self.limits.copy_at;
             }
-            Progress::Done(_) | Progress::Idle => {}
-        }
-        if pages < self.limits.copy_at {
-            // It began anew.
-            self.next_at = self.limits.copy_at;
-        }
-        if pages < self.next_at {
+            if pages >= self.next_at {
+                self.copier.begin();
+            }
+            return Ok(());
+        };
+        let rest = pages.saturating_sub(copied.pages);
+        if pages < self.limits.wait_at && rest > self.limits.rest {
+            if copied.all {
+                self.copier.begin();
+            } else {
+                // A reader was in the way, and may be gone soon.
+                self.next_at = pages.saturating_add(self.limits.rest);
+            }
             return Ok(());
         }
-        self.copier.begin()
+        // Not again at the next commit if it does not succeed now: a copy costs two fsyncs.
+        self.next_at = pages.saturating_add(self.limits.copy_at);
+        if pages >= self.limits.wait_at {
+            self.wait_for_readers(connection)
+        } else {
+            checkpoint(connection, WHAT_IS_FREE).map(drop)
+        }
     }
 
     fn wait_for_readers(&self, connection: &Connection) -> rusqlite::Result<()> {
@@ -129,9 +152,7 @@ impl Log {
 }
 
 /// Copies what no reader is in the way of.
-fn copy_what_is_free(connection: &Connection) -> rusqlite::Result<Copied> {
-    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")
-}
+const WHAT_IS_FREE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<Copied> {
     connection.prepare_cached(sql)?.query_row((), |row| {
@@ -161,7 +182,8 @@ mod tests {
         let mut connection = Connection::open(path).unwrap();
         let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t (content BLOB)";
         connection.execute_batch(schema).unwrap();
-        let log = Log::watch_within(&mut connection, Connection::open(path).unwrap(), SMALL).unwrap();
+        let beside = Connection::open(path).unwrap();
+        let log = Log::watch_within(&mut connection, beside, Forced::new(), SMALL).unwrap();
         (connection, log)
     }
 
@@ -170,11 +192,12 @@ mod tests {
         let some = "INSERT INTO t VALUES (zeroblob(36000))";
         connection.execute(some, ()).unwrap();
         let pages = log.pages.load(Ordering::Relaxed);
-        log.keep_short(connection).unwrap();
+        log.keep_short(connection);
         while log.copier.is_busy() {
             std::thread::yield_now();
-            log.keep_short(connection).unwrap();
+            log.keep_short(connection);
         }
+        assert!(!log.forced.has_failed());
         pages
     }
 
@@ -216,5 +239,45 @@ mod tests {
         stop.store(1, Ordering::SeqCst);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         assert!(longest.is_some_and(|pages| pages < 100), "{longest:?}");
+    }
+
+    #[test]
+    fn a_log_that_is_written_all_the_time_is_copied_beside_that_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, mut log) = a_database(&folder.path().join("test.db"));
+        let mut longest = 0;
+        for _ in 0..500 {
+            connection
+                .execute("INSERT INTO t VALUES (zeroblob(36000))", ())
+                .unwrap();
+            longest = longest.max(log.pages.load(Ordering::Relaxed));
+            // Nobody waits for a copy that is under way, but where the log gets too long.
+            log.keep_short(&connection);
+        }
+        assert!(!log.forced.has_failed() && longest < 100, "{longest}");
+    }
+
+    #[test]
+    fn a_copy_that_fails_is_a_disk_that_has_failed() {
+        use rusqlite::hooks::{AuthContext, Authorization};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let (connection, _) = a_database(&path);
+        let mut beside = Connection::open(&path).unwrap();
+        beside
+            .authorizer(Some(|_: AuthContext<'_>| Authorization::Deny))
+            .unwrap();
+        let forced = Forced::new();
+        let mut copier = Copier::start(beside, forced.clone()).unwrap();
+        connection.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+        copier.begin();
+        assert!(matches!(copier.wait(), Progress::Idle));
+        assert!(forced.has_failed());
+    }
+
+    #[test]
+    fn sqlite_lets_one_connection_copy_while_another_begins_the_log_anew() {
+        // Before, such a copy could lose commits (SQLite before 3.51.3: the salts were not compared).
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
     }
 }

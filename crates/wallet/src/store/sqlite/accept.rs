@@ -57,8 +57,9 @@ pub(super) fn accept(
         answers.push(placements);
     }
     drop(table);
-    // First of all that follows the commit: who waits is registered before the commands of the holds are handed on.
-    tx.after_commit(move || {
+    // Ahead of the commands of the holds, which are handed on as soon as they are written (ADR 011): who waits is registered
+    // before anybody can decide.
+    tx.once_written(move || {
         for (call, undecided) in undecided {
             let mut announce = call.announce.lock().unwrap_or_else(PoisonError::into_inner);
             announce(undecided);

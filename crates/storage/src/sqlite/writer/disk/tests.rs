@@ -1,8 +1,11 @@
 //! A disk that takes its time, or fails: who hears of what, and what is in the file afterwards.
 
+mod ahead;
+
+use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -26,7 +29,9 @@ struct Given {
     go_on: SyncSender<()>,
     gate: Arc<Mutex<Receiver<()>>>,
     path: PathBuf,
-    _folder: tempfile::TempDir,
+    /// Gone when the writer has ended.
+    lock: Weak<File>,
+    folder: tempfile::TempDir,
 }
 
 fn a_slow_disk() -> Given {
@@ -55,6 +60,7 @@ fn a_disk(company: Duration) -> Given {
     });
     let (go_on, gate) = sync_channel(1);
     let lock = Arc::new(tempfile::tempfile().unwrap());
+    let held = Arc::downgrade(&lock);
     let writer = Writer::start(
         connection,
         Connection::open(&path).unwrap(),
@@ -73,7 +79,8 @@ fn a_disk(company: Duration) -> Given {
         go_on,
         gate: Arc::new(Mutex::new(gate)),
         path,
-        _folder: folder,
+        lock: held,
+        folder,
     }
 }
 
@@ -167,6 +174,24 @@ async fn after_a_disk_that_failed_nothing_is_stored_or_told_any_more() {
     let stored = given.file();
     let only: i64 = stored.query_row("SELECT sum(n) FROM t", (), |row| row.get(0)).unwrap();
     assert_eq!(only, 1, "what came after it is not even written");
+    drop(stored);
+    let Given {
+        writer,
+        readers,
+        path,
+        lock,
+        folder,
+        ..
+    } = given;
+    drop((writer, readers));
+    while lock.strong_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        path.with_extension("db-wal").exists(),
+        "the next process writes the log once more"
+    );
+    drop(folder);
 }
 
 #[tokio::test]
@@ -251,91 +276,4 @@ async fn a_commit_that_fails_lets_no_reader_past_what_the_one_before_it_has_stil
     given.disk.send(Ok(())).unwrap();
     assert_eq!(first.await.unwrap(), Ok(1));
     assert_eq!(progress.catch_up().await, Ok(()));
-}
-
-impl Given {
-    /// Writes a number; the second is told ahead of the disk.
-    fn write_ahead(&self, number: i64) -> (Told<usize>, oneshot::Receiver<()>) {
-        let writer = self.writer.clone();
-        let (ahead, written) = oneshot::channel();
-        let job = move |tx: &mut Tx<'_>| {
-            tx.once_written(move || {
-                let _ = ahead.send(());
-            });
-            tx.execute("INSERT INTO t VALUES (?)", [number])
-        };
-        (tokio::spawn(async move { writer.run(job).await }), written)
-    }
-
-    /// The numbers in the file after a power cut that left so many bytes of the log.
-    fn after_a_power_cut(&self, log: &[u8]) -> Vec<i64> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        std::fs::copy(&self.path, &path).unwrap();
-        std::fs::write(path.with_extension("db-wal"), log).unwrap();
-        let connection = Connection::open(&path).unwrap();
-        let mut numbers = connection.prepare("SELECT n FROM t ORDER BY n").unwrap();
-        let numbers = numbers.query_map((), |row| row.get(0)).unwrap();
-        numbers.map(Result::unwrap).collect()
-    }
-}
-
-#[tokio::test]
-async fn what_goes_ahead_of_the_disk_waits_for_the_commit_and_not_for_the_disk() {
-    let given = a_slow_disk();
-    let (answer, written) = given.write_ahead(1);
-    written.await.unwrap();
-    assert_eq!(given.file().query_row("SELECT n FROM t", (), |row| row.get(0)), Ok(1));
-    let given = given.disk_is_asked().await;
-    assert!(!answer.is_finished(), "the answer waits for the disk");
-    given.disk.send(Ok(())).unwrap();
-    assert_eq!(answer.await.unwrap(), Ok(1));
-}
-
-#[tokio::test]
-async fn nothing_goes_ahead_of_a_commit_that_fails() {
-    let given = a_slow_disk();
-    let (ahead, written) = oneshot::channel();
-    let orphan = |tx: &mut Tx<'_>| {
-        tx.once_written(move || {
-            let _ = ahead.send(());
-        });
-        tx.execute("INSERT INTO orphans VALUES (2)", ())
-    };
-    assert!(given.writer.run(orphan).await.is_err());
-    assert!(written.await.is_err(), "it was dropped");
-}
-
-#[tokio::test]
-async fn after_a_power_cut_no_step_is_there_without_the_one_that_led_to_it() {
-    const STEPS: i64 = 8;
-    let given = a_slow_disk();
-    // The log holds nothing but the steps.
-    let emptied = given
-        .file()
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
-    emptied.unwrap();
-    let mut answers = Vec::new();
-    for step in 1..=STEPS {
-        // Each is written because the one before it was, which is not on disk yet.
-        let (answer, written) = given.write_ahead(step);
-        answers.push(answer);
-        written.await.unwrap();
-        if step < STEPS {
-            given.disk.send(Ok(())).unwrap();
-        }
-    }
-    let log = std::fs::read(given.path.with_extension("db-wal")).unwrap();
-    let mut most = 0;
-    for left in (0..log.len()).step_by(512).chain([log.len()]) {
-        let found = given.after_a_power_cut(&log[..left]);
-        let steps: Vec<i64> = (1..).take(found.len()).collect();
-        assert_eq!(found, steps, "with {left} bytes of the log");
-        most = most.max(found.len());
-    }
-    assert_eq!(i64::try_from(most), Ok(STEPS));
-    given.disk.send(Ok(())).unwrap();
-    for answer in answers {
-        assert_eq!(answer.await.unwrap(), Ok(1));
-    }
 }

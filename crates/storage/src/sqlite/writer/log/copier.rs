@@ -1,26 +1,32 @@
 //! Copies the log back into the database beside the writer, on a thread and a connection of its own.
 //!
 //! SQLite lets one connection copy while another one appends: what is copied is the log up to its length at that moment,
-//! and both the log and the database are forced to disk on the way (SQLite documentation, "Write-Ahead Logging", section
-//! 3). Only the log's new beginning needs the writer.
+//! after it was forced to disk. If the log has grown meanwhile the database is not forced yet (SQLite documentation,
+//! "Write-Ahead Logging", section 3); that is left to whoever copies the rest.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
 
-use super::{Copied, copy_what_is_free};
+use super::super::disk::{Forced, Watch};
+use super::{Copied, WHAT_IS_FREE, checkpoint};
 
-/// The writer's side of the thread that copies. Dropped, it waits for a copy that is under way.
+/// The writer's side of the thread that copies. Dropped, it breaks off a copy that is under way, which harms nothing.
 pub(super) struct Copier {
     asked: Option<SyncSender<()>>,
-    done: Receiver<rusqlite::Result<Copied>>,
+    done: Receiver<Copied>,
     busy: bool,
+    ends: Arc<AtomicBool>,
+    interrupt: InterruptHandle,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What has come of a copy.
+#[derive(Debug)]
 pub(super) enum Progress {
     /// None is under way.
     Idle,
@@ -31,14 +37,24 @@ pub(super) enum Progress {
 }
 
 impl Copier {
-    /// Starts the thread, which owns `connection`.
-    pub(super) fn start(connection: Connection) -> io::Result<Self> {
+    /// Starts the thread, which owns `connection`. A copy that fails is a disk that has failed.
+    pub(super) fn start(connection: Connection, forced: Forced) -> io::Result<Self> {
         let (asked, asks) = sync_channel::<()>(1);
         let (tell, done) = sync_channel(1);
+        let interrupt = connection.get_interrupt_handle();
+        let ends = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&ends);
         let copy = move || {
+            let _watch = Watch(forced.clone());
             while asks.recv().is_ok() {
-                if tell.send(copy_what_is_free(&connection)).is_err() {
-                    return;
+                match checkpoint(&connection, WHAT_IS_FREE) {
+                    Ok(copied) => drop(tell.send(copied)),
+                    Err(error) if is_broken_off(&error) && ending.load(Ordering::SeqCst) => return,
+                    Err(error) => {
+                        tracing::error!(%error, "the write-ahead log could not be copied; nothing is stored any more");
+                        forced.fail();
+                        return;
+                    }
                 }
             }
         };
@@ -47,18 +63,41 @@ impl Copier {
             asked: Some(asked),
             done,
             busy: false,
+            ends,
+            interrupt,
             thread: Some(thread),
         })
     }
 
     /// Has the log copied as far as it goes now; to be called when no copy is under way.
-    ///
-    /// # Errors
-    /// When the thread is dead.
-    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
-        let asked = self.asked.as_ref().is_some_and(|asked| asked.try_send(()).is_ok());
-        self.busy = asked;
-        if asked { Ok(()) } else { Err(dead()) }
+    pub(super) fn begin(&mut self) {
+        self.busy = self.asked.as_ref().is_some_and(|asked| asked.try_send(()).is_ok());
+    }
+
+    /// How far it is. An outcome is told once; after a failure there is none.
+    pub(super) fn progress(&mut self) -> Progress {
+        if !self.busy {
+            return Progress::Idle;
+        }
+        match self.done.try_recv() {
+            Ok(copied) => self.ended(Some(copied)),
+            Err(TryRecvError::Empty) => Progress::UnderWay,
+            Err(TryRecvError::Disconnected) => self.ended(None),
+        }
+    }
+
+    /// Waits for a copy that is under way.
+    pub(super) fn wait(&mut self) -> Progress {
+        if !self.busy {
+            return Progress::Idle;
+        }
+        let copied = self.done.recv().ok();
+        self.ended(copied)
+    }
+
+    fn ended(&mut self, copied: Option<Copied>) -> Progress {
+        self.busy = false;
+        copied.map_or(Progress::Idle, Progress::Done)
     }
 
     /// Whether a copy is under way whose outcome was not told yet.
@@ -66,29 +105,13 @@ impl Copier {
     pub(super) const fn is_busy(&self) -> bool {
         self.busy
     }
-
-    /// How far it is. An outcome is told once.
-    ///
-    /// # Errors
-    /// When SQLite, the disk or the thread failed at it.
-    pub(super) fn progress(&mut self) -> rusqlite::Result<Progress> {
-        if !self.busy {
-            return Ok(Progress::Idle);
-        }
-        match self.done.try_recv() {
-            Ok(copied) => {
-                self.busy = false;
-                copied.map(Progress::Done)
-            }
-            Err(TryRecvError::Empty) => Ok(Progress::UnderWay),
-            Err(TryRecvError::Disconnected) => Err(dead()),
-        }
-    }
 }
 
 impl Drop for Copier {
     fn drop(&mut self) {
         drop(self.asked.take());
+        self.ends.store(true, Ordering::SeqCst);
+        self.interrupt.interrupt();
         if let Some(thread) = self.thread.take() {
             // Whoever opens the database next finds every connection closed.
             let _ = thread.join();
@@ -96,6 +119,6 @@ impl Drop for Copier {
     }
 }
 
-fn dead() -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure("the thread that copies the log is dead".into())
+fn is_broken_off(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
