@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::env;
 use std::fs;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use self::way::Way;
 
 /// The environment variable that names a server which tests may share.
 pub const URL: &str = "CAMBIST_TEST_POSTGRES_URL";

@@ -2,14 +2,12 @@
 //! again and never signed twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use bc_gateway::ports::{Commitment, SignedBatch};
 use contracts::UserId;
 use contracts::messages::Step;
 use storage::StoreError;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use test_servers::postgres::Way;
 
 use contracts::{Clock as _, ServiceName};
 use storage::commands::Settlement;
@@ -51,55 +49,12 @@ async fn a_server_that_dies_while_it_commits_leaves_the_outcome_unknown_and_the_
     assert_eq!(suite.store.next_nonce(&hot).await, Ok(Some(1)));
 }
 
-/// Stands between a process and its server, and cuts the connection when as many commits have passed as it is told, before
-/// the last of them is answered.
-async fn a_way_that_breaks(server: &str, commits_left: Arc<AtomicI64>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let server = server.to_owned();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let far = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(carry(near, far, Arc::clone(&commits_left)));
-        }
-    });
-    address
-}
-
-async fn carry(mut near: TcpStream, mut far: TcpStream, commits_left: Arc<AtomicI64>) {
-    let (mut from_near, mut from_far) = ([0; 65_536], [0; 65_536]);
-    loop {
-        tokio::select! {
-            read = near.read(&mut from_near) => {
-                let Ok(count @ 1..) = read else { return };
-                let said = &from_near[..count];
-                far.write_all(said).await.unwrap();
-                let commits = said.windows(7).any(|word| word == b"COMMIT\0");
-                if commits && commits_left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    // The server's answer says that it is done. Nobody hears it.
-                    let _ = far.read(&mut from_far).await;
-                    return;
-                }
-            }
-            read = far.read(&mut from_far) => {
-                let Ok(count @ 1..) = read else { return };
-                if near.write_all(&from_far[..count]).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_a_customer_pays_is_signed_and_sent_once_whichever_commits_answer_is_lost() {
     let given = a_fresh_store().await;
     let world = World::on(given.stores());
-    let commits_left = Arc::new(AtomicI64::new(0));
-    let (before, database) = given.url.split_once('@').unwrap();
-    let (server, database) = database.split_once('/').unwrap();
-    let way = a_way_that_breaks(server, Arc::clone(&commits_left)).await;
-    let far = connect(&format!("{before}@{way}/{database}"), ServiceName::BcGateway).await;
+    let way = Way::to(&given.url);
+    let far = connect(way.url(), ServiceName::BcGateway).await;
     let (mut lost_commits, mut signed_and_lost) = (0, 0);
     for number in 1_i64.. {
         world.accept(withdrawal(1_000 + number)).await;
@@ -115,9 +70,9 @@ async fn what_a_customer_pays_is_signed_and_sent_once_whichever_commits_answer_i
         );
         let claimed = world.claim(key(number, Step::Withdraw)).await;
         let (name, epoch) = (claimed.key, claimed.epoch);
-        commits_left.store(number, Ordering::SeqCst);
+        way.break_at_commit(number);
         let settlement = process.handler().handle(claimed).await;
-        let lost = commits_left.swap(0, Ordering::SeqCst) <= 0;
+        let lost = way.mend();
         let waits = matches!(settlement, Settlement::Postponed { .. });
         let signed = world.transfers.transfer(name).await.unwrap();
         assert!(!lost || waits || signed.is_some(), "{number}: {settlement:?}");

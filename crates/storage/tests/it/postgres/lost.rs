@@ -1,7 +1,5 @@
 //! The connection breaks: before a commit nothing is done and the store tries again; during one nobody knows, and says so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use contracts::messages::Queue;
@@ -9,9 +7,7 @@ use storage::commands::{Acceptance, CommandStore as _};
 use storage::outbox::OutboxStore as _;
 use storage::postgres::{Options, Tx, TxError, migrate};
 use storage::{StoreError, in_transaction};
-use test_servers::postgres::{Postgres, TestDatabase};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use test_servers::postgres::{Postgres, TestDatabase, Way};
 
 use super::{a_fresh_store, a_replica, administer, impatient, migrations};
 use crate::given::{command, key, noon};
@@ -60,56 +56,13 @@ async fn a_backend_that_dies_while_it_commits_leaves_the_outcome_unknown() {
     assert_eq!(given.commands.record(key(1)).await, Ok(None));
 }
 
-/// Stands between a store and its server, and cuts the connection when a commit has passed and before it is answered.
-async fn a_way_that_breaks_after_commit(server: &str, breaks: Arc<AtomicBool>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let server = server.to_owned();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let far = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(carry(near, far, Arc::clone(&breaks)));
-        }
-    });
-    address
-}
-
-async fn carry(mut near: TcpStream, mut far: TcpStream, breaks: Arc<AtomicBool>) {
-    let (mut from_near, mut from_far) = ([0; 8_192], [0; 8_192]);
-    loop {
-        tokio::select! {
-            read = near.read(&mut from_near) => {
-                let Ok(count @ 1..) = read else { return };
-                let said = &from_near[..count];
-                far.write_all(said).await.unwrap();
-                let commits = said.windows(7).any(|word| word == b"COMMIT\0");
-                if commits && breaks.swap(false, Ordering::Relaxed) {
-                    // The server's answer says that it is done. Nobody hears it.
-                    let _ = far.read(&mut from_far).await;
-                    return;
-                }
-            }
-            read = far.read(&mut from_far) => {
-                let Ok(count @ 1..) = read else { return };
-                if near.write_all(&from_far[..count]).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_unknown_and_asking_again_finds_it_done() {
     let given = a_fresh_store().await;
-    let breaks = Arc::new(AtomicBool::new(false));
-    let (before, database) = given.url.split_once('@').unwrap();
-    let (server, database) = database.split_once('/').unwrap();
-    let way = a_way_that_breaks_after_commit(server, Arc::clone(&breaks)).await;
-    let url = format!("{before}@{way}/{database}");
-    let mut far = a_replica(&url, Some(Queue::SagaSteps), Options::default()).await;
+    let way = Way::to(&given.url);
+    let mut far = a_replica(way.url(), Some(Queue::SagaSteps), Options::default()).await;
     let buy = || vec![command(1, "buy")];
-    breaks.store(true, Ordering::Relaxed);
+    way.break_at_commit(1);
     let lost = far.commands.accept(noon(), buy(), false).await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
     assert!(far.rows.try_recv().is_err(), "its wake-up waits in the table");

@@ -10,8 +10,7 @@ use futures::future::join_all;
 use storage::StoreError;
 use storage::outbox::OutboxStore as _;
 use storage::postgres::PostgresOutbox;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use test_servers::postgres::Way;
 use wallet::domain::Fact;
 use wallet::ports::{Advanced, NewOrder, Placement};
 
@@ -56,61 +55,19 @@ async fn a_commit_that_never_came_is_unknown_to_all_who_waited_for_it_and_nobody
     assert_eq!(heard.lock().unwrap().len(), 5);
 }
 
-/// Stands between a store and its server, and cuts the connection when a commit has passed and before it is answered.
-async fn a_way_that_breaks_after_commit(server: &str, breaks: Arc<AtomicBool>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let server = server.to_owned();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let far = TcpStream::connect(&server).await.unwrap();
-            tokio::spawn(carry(near, far, Arc::clone(&breaks)));
-        }
-    });
-    address
-}
-
-async fn carry(mut near: TcpStream, mut far: TcpStream, breaks: Arc<AtomicBool>) {
-    let (mut from_near, mut from_far) = ([0; 8_192], [0; 8_192]);
-    loop {
-        tokio::select! {
-            read = near.read(&mut from_near) => {
-                let Ok(count @ 1..) = read else { return };
-                let said = &from_near[..count];
-                far.write_all(said).await.unwrap();
-                let commits = said.windows(7).any(|word| word == b"COMMIT\0");
-                if commits && breaks.swap(false, Ordering::Relaxed) {
-                    // The server's answer says that it is done. Nobody hears it.
-                    let _ = far.read(&mut from_far).await;
-                    return;
-                }
-            }
-            read = far.read(&mut from_far) => {
-                let Ok(count @ 1..) = read else { return };
-                if near.write_all(&from_far[..count]).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_was_done_by_a_commit_whose_answer_is_lost_is_found_by_asking_again() {
     let given = given().await;
-    let breaks = Arc::new(AtomicBool::new(false));
     let url = given.home.url();
-    let (before, database) = url.split_once('@').unwrap();
-    let (server, database) = database.split_once('/').unwrap();
-    let way = a_way_that_breaks_after_commit(server, Arc::clone(&breaks)).await;
-    let far = replica(connect(&format!("{before}@{way}/{database}")).await);
+    let way = Way::to(&url);
+    let far = replica(connect(way.url()).await);
     let (outbox, _rows) = PostgresOutbox::new(connect(&url).await, 1);
 
     let create = || {
         far.orders
             .create_orders(start(), after(3), vec![keyed(1)], Box::new(|_| {}))
     };
-    breaks.store(true, Ordering::Relaxed);
+    way.break_at_commit(1);
     let lost = create().await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
     assert!(
@@ -128,7 +85,7 @@ async fn what_was_done_by_a_commit_whose_answer_is_lost_is_found_by_asking_again
         far.orders
             .advance(after(1), after(4), vec![(order.id, event(Fact::Held))])
     };
-    breaks.store(true, Ordering::Relaxed);
+    way.break_at_commit(1);
     let lost = held().await;
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
     assert_eq!(outbox.backlog().await, Ok(2));
