@@ -43,11 +43,11 @@ struct Args {
 enum Task {
     /// Check everything, as CI does: tools, rules, format, lints, docs, and all tests
     ///
-    /// The stages run in the order of how soon they can say no. The first that fails stops the run, says what
-    /// to do, and the exit code is 1. The last line of a whole run is `N passed, N failed`.
+    /// The stages run in the order of how soon they can say no, some beside the build. The first that fails stops the run,
+    /// says what to do, and the exit code is 1. The last line of a whole run is `N passed, N failed`.
     #[command(after_help = "Examples:\n  \
         cargo xtask test                 what CI runs\n  \
-        cargo xtask test --only clippy   one stage\n  \
+        cargo xtask test --only rules    one stage\n  \
         cargo xtask test --full          with the full counts, before a release")]
     Test {
         /// Run one stage alone
@@ -56,6 +56,9 @@ enum Task {
         /// Full counts in the property and crash tests (sets CAMBIST_TEST_FULL=1); takes much longer
         #[arg(long)]
         full: bool,
+        /// Say only what the stage says: a whole run does the rest of the talking
+        #[arg(long, hide = true, requires = "only")]
+        beside: bool,
     },
     /// Check the rules of the house: who depends on whom, which room holds what, how code is written
     ///
@@ -97,7 +100,11 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse().task) {
+    let outcome = match stages::documentation::called() {
+        Some(documented) => documented,
+        None => run(Args::parse().task),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -108,7 +115,12 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Test { only, full } => stages::run(&root()?, only, full),
+        Task::Test {
+            only: Some(stage),
+            beside: true,
+            ..
+        } => stages::run_beside(&root()?, stage),
+        Task::Test { only, full, .. } => stages::run(&root()?, only, full),
         Task::Rules { list: true } => {
             rules::list();
             Ok(ExitCode::SUCCESS)

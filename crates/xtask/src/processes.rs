@@ -26,16 +26,13 @@ use pod::{Place, Run};
 /// How long anything may take to be ready, and how long to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs everything.
-pub(crate) fn run(root: &Path, cargo: &mut Command) -> Result<()> {
+/// Runs everything, on what `build` builds.
+pub(crate) fn run(root: &Path, build: &mut Command) -> Result<()> {
     let Some(kubectl) = manifests::kubectl(root)? else {
         return manifests::left_out();
     };
-    let status = cargo.args(["build", "--locked", "--package", "cambist"]).status();
-    ensure!(
-        status.context("cargo does not run")?.success(),
-        "cambist does not build"
-    );
+    let status = build.status().context("cargo does not run")?;
+    ensure!(status.success(), "cambist does not build");
     let (_, rendered) = manifests::render(root, &kubectl, "default")?;
     let objects = Objects::parse(&rendered)?;
     let mut machine = Machine::new(root, &objects)?;

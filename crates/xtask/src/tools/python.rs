@@ -42,6 +42,8 @@ fn make(environment: &Path, requirements: &str) -> Result<()> {
             "--quiet",
             "--disable-pip-version-check",
             "--no-deps",
+            // What is imported is compiled when it is imported first; most of it never is.
+            "--no-compile",
             "--requirement",
         ])
         .arg(&listed))?;
