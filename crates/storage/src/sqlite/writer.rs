@@ -24,14 +24,14 @@ use std::time::Duration;
 use contracts::metrics::Stopwatch;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub(super) use self::disk::Forced;
 use self::disk::{Disk, Force, answer};
 use self::group::{CommitGuard, Group};
 pub use self::job::Tx;
-use self::job::{Job, Pending};
+use self::job::{Answer, Job, Pending};
 use self::log::Log;
 pub use self::metrics::WriterMetrics;
 use crate::StoreError;
@@ -114,7 +114,27 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (job, receiver) = Pending::new(job);
+        self.queue(job, Answer::FromTheDisk).await
+    }
+
+    /// As [`run`](Writer::run), but answers as soon as the transaction is written, ahead of the disk (ADR 011).
+    ///
+    /// # Errors
+    /// As [`run`](Writer::run).
+    pub(super) async fn run_ahead<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.queue(job, Answer::AheadOfTheDisk).await
+    }
+
+    async fn queue<T, F>(&self, job: F, answer: Answer) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (job, receiver) = Pending::new(job, answer);
         let job: Box<dyn Job> = Box::new(job);
         if let Err(error) = self.jobs.try_send(job) {
             match error {
@@ -130,35 +150,6 @@ impl Writer {
             }
         }
         receiver.await.unwrap_or_else(|_| Err(closed()))
-    }
-
-    /// As [`run`](Writer::run), but answers as soon as the transaction is written, ahead of the disk (ADR 011).
-    ///
-    /// # Errors
-    /// As [`run`](Writer::run).
-    pub(super) async fn run_ahead<T, F>(&self, job: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let (sender, mut written) = oneshot::channel();
-        let job = move |tx: &mut Tx<'_>| {
-            let value = job(tx)?;
-            tx.once_written(move || {
-                // Nobody listens any more when the caller gave up waiting; the work is done all the same.
-                let _ = sender.send(value);
-            });
-            Ok(())
-        };
-        tokio::select! {
-            biased;
-            Ok(value) = &mut written => Ok(value),
-            // What is on disk was written before, so this comes first only if the job or the commit failed.
-            on_disk = self.run(job) => {
-                on_disk?;
-                written.await.map_err(|_| closed())
-            }
-        }
     }
 
     /// What it counts.

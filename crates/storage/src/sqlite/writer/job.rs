@@ -68,27 +68,46 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// When a caller hears that the work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Once it is written: the caller only writes on top of it (ADR 011).
+    AheadOfTheDisk,
+    /// Once it is on disk.
+    FromTheDisk,
+}
+
 /// The work of a caller who waits.
 pub(super) struct Pending<T, F> {
     work: Option<F>,
+    answer: Answer,
     done: Option<Result<T, StoreError>>,
     early: Vec<Effect>,
     effects: Vec<Effect>,
-    sender: oneshot::Sender<Result<T, StoreError>>,
+    /// None once the caller is answered.
+    sender: Option<oneshot::Sender<Result<T, StoreError>>>,
 }
 
 impl<T, F> Pending<T, F> {
     /// The work, and where its caller is answered.
-    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+    pub(super) fn new(work: F, answer: Answer) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
         let (sender, receiver) = oneshot::channel();
         let pending = Self {
             work: Some(work),
+            answer,
             done: None,
             early: Vec::new(),
             effects: Vec::new(),
-            sender,
+            sender: Some(sender),
         };
         (pending, receiver)
+    }
+
+    fn tell(&mut self, answer: Result<T, StoreError>) {
+        if let Some(sender) = self.sender.take() {
+            // Nobody listens any more when the caller gave up waiting; the work is done all the same.
+            let _ = sender.send(answer);
+        }
     }
 }
 
@@ -135,23 +154,25 @@ where
 
     fn hand_on(&mut self) {
         carry_out(self.early.drain(..));
+        // Last, as from the disk: whoever is answered finds done what follows.
+        if self.answer == Answer::AheadOfTheDisk
+            && let Some(done) = self.done.take_if(|done| done.is_ok())
+        {
+            self.tell(done);
+        }
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self {
-            done, effects, sender, ..
-        } = *self;
-        let answer = match (committed, done) {
+    fn answer(mut self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (committed, self.done.take()) {
             // A job that failed knows better why than its group does.
             (_, Some(Err(error))) | (Err(error), _) => Err(error),
-            (Ok(()), Some(Ok(value))) => {
-                carry_out(effects);
-                Ok(value)
+            (Ok(()), done) => {
+                carry_out(self.effects.drain(..));
+                // Without: it never ran, or its caller is answered.
+                done.unwrap_or_else(|| Err(closed()))
             }
-            (Ok(()), None) => Err(closed()),
         };
-        // Nobody listens any more when the caller gave up waiting; the work is done all the same.
-        let _ = sender.send(answer);
+        self.tell(answer);
     }
 }
 

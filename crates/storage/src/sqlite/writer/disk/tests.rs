@@ -9,7 +9,7 @@ use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -70,7 +70,9 @@ fn a_disk(company: Duration) -> Given {
         lock,
     )
     .unwrap();
-    let readers = Readers::new(vec![Connection::open(&path).unwrap()], writer.forced().clone());
+    // As the real ones: only a connection that may write takes the log away when it is the last to close.
+    let reading = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let readers = Readers::new(vec![reading], writer.forced().clone());
     Given {
         writer,
         readers,

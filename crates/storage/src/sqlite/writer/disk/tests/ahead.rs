@@ -112,6 +112,23 @@ async fn whoever_need_not_wait_is_answered_when_it_is_written_and_hears_of_what_
 }
 
 #[tokio::test]
+async fn who_is_answered_ahead_of_the_disk_finds_done_what_follows_the_job() {
+    let given = a_slow_disk();
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    for number in 0..200 {
+        let told = told.clone();
+        let job = move |tx: &mut Tx<'_>| {
+            tx.once_written(move || told.send(number).unwrap());
+            Ok(())
+        };
+        given.writer.run_ahead(job).await.unwrap();
+        assert_eq!(hears.try_recv(), Ok(number));
+        given.disk.send(Ok(())).unwrap();
+        while given.asked.try_recv().is_ok() {}
+    }
+}
+
+#[tokio::test]
 async fn the_next_step_of_a_lonely_order_waits_for_no_company() {
     let given = a_disk(Duration::from_secs(60 * 60));
     for step in 0..8 {
