@@ -38,6 +38,9 @@ use crate::postgres::Postgres;
 /// Who hears what processes log: the process and a line.
 pub type Hear = Arc<dyn Fn(Node, &str) + Send + Sync>;
 
+/// How many lines of a log are shown to whoever wonders what went wrong.
+const LAST_LINES: usize = 20;
+
 /// Where the tables are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tables {
@@ -361,6 +364,22 @@ impl Cluster {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Prints what each process complained of last, for whoever wonders why a test failed.
+    #[allow(clippy::print_stderr, reason = "where a test that fails is explained")]
+    fn show_complaints(&self) {
+        for node in self.nodes() {
+            let log = self.log(node);
+            let grave = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+            let complaints: Vec<&str> = log.lines().filter(grave).collect();
+            let last = complaints.len().saturating_sub(LAST_LINES);
+            eprintln!(
+                "{node} complained {} times, last:\n{}",
+                complaints.len(),
+                complaints[last..].join("\n")
+            );
+        }
+    }
+
     fn log_file(&self, node: Node) -> PathBuf {
         self.folder.join(format!("{}.log", node.file_name()))
     }
@@ -387,6 +406,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_complaints();
+        }
         for (_, child) in std::mem::take(&mut self.running) {
             child.end(Signal::KILL, &self.keeper);
         }
@@ -395,5 +417,5 @@ impl Drop for Cluster {
 
 fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }

@@ -83,13 +83,9 @@ pub(super) fn notification(settings: &Settings) -> anyhow::Result<notification::
         ..notification::Settings::default()
     };
     if settings.smtp_url.is_none() {
-        let patience = Patience::default();
         return Ok(notification::Settings {
             send_timeout: settings.command_lease / 2,
-            patience: Patience {
-                max_unconfirmed: patience.max_tries,
-                ..patience
-            },
+            patience: Patience::with_files(),
             ..usual
         });
     }

@@ -44,6 +44,21 @@ pub struct Patience {
     pub longest_pause: Duration,
 }
 
+impl Patience {
+    /// With mails that are files: a disk that was full or slow is asked again every ten seconds, for as long as a mail
+    /// server is. A repeated mail takes the place of the first.
+    #[must_use]
+    pub fn with_files() -> Self {
+        let tries = NonZeroU32::MIN.saturating_add(5_399);
+        Self {
+            max_tries: tries,
+            max_unconfirmed: tries,
+            longest_pause: Duration::from_secs(10),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Patience {
     /// Twenty tries in about fifteen hours: a mail system that is being repaired is back by then. A lost answer is
     /// repeated once, as RFC 5321 wants it: until it has answered, the server is not responsible for the mail.

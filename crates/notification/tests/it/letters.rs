@@ -151,19 +151,18 @@ fn of_lost_answers_only_so_many_are_made_up_for() {
         decide(unconfirmed(), tally(4, 1), patience),
         Next::Undeliverable { detail }
     );
-    // Where the same mail again is the same file, silence is no worse than a refusal for now.
-    let patience = Patience {
-        max_unconfirmed: patience.max_tries,
-        ..patience
-    };
-    assert!(matches!(
-        decide(unconfirmed(), tally(18, 18), patience),
-        Next::Again { .. }
-    ));
-    assert!(matches!(
-        decide(unconfirmed(), tally(19, 19), patience),
-        Next::Undeliverable { .. }
-    ));
+}
+
+#[test]
+fn a_disk_is_asked_every_ten_seconds_for_fifteen_hours_whatever_it_says() {
+    let patience = Patience::with_files();
+    let mut waited = Duration::ZERO;
+    let mut before = Tally::default();
+    while let Next::Again { pause, tally, .. } = decide(unconfirmed(), before, patience) {
+        assert!(pause <= Duration::from_secs(10));
+        (waited, before) = (waited + pause, tally);
+    }
+    assert_eq!(waited.as_secs() / 3_600, 14);
 }
 
 #[test]

@@ -19,11 +19,11 @@ use service_kit::problem::{Problem, ProblemCode};
 use super::bodies::{AcceptedBody, BuyBody, OrderBody, SellBody, reference};
 use super::{idempotency, problems};
 use crate::domain::{OrderStatus, Terms};
-use crate::ports::Idempotency;
+use crate::ports::{Idempotency, NewOrder};
 use crate::use_cases::Wallet;
 use crate::use_cases::admit::Place;
 use crate::use_cases::list_orders::{list_named, list_orders};
-use crate::use_cases::place_order::{PlaceOrder, place_order};
+use crate::use_cases::place_order::place_order;
 use crate::use_cases::read_order::read_order;
 
 /// Buy crypto.
@@ -164,8 +164,8 @@ fn order(
     terms: Terms,
     client_reference: Option<String>,
     idempotency: Option<Idempotency>,
-) -> PlaceOrder {
-    PlaceOrder {
+) -> NewOrder {
+    NewOrder {
         user_id,
         terms,
         client_reference,
@@ -173,7 +173,7 @@ fn order(
     }
 }
 
-async fn place_and_answer(wallet: &Wallet, place: Arc<Place>, order: PlaceOrder) -> Result<Response, Problem> {
+async fn place_and_answer(wallet: &Wallet, place: Arc<Place>, order: NewOrder) -> Result<Response, Problem> {
     let placed = place_order(wallet, place, order).await.map_err(problems::place_order)?;
     let headers = replayed_header(placed.replayed);
     if placed.refused {

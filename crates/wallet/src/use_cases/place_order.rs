@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use contracts::clients::ClientError;
-use contracts::{OrderId, ServiceName, UserId, traces};
+use contracts::{OrderId, ServiceName, traces};
 use storage::StoreError;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -15,16 +15,8 @@ use super::admit::Place;
 use super::apply::apply;
 use super::carry::carry;
 use super::{HoldDecision, Wallet};
-use crate::domain::{Effect, Event, Fact, Order, OrderState, Terms, command};
-use crate::ports::{Advanced, Idempotency, NewOrder, Placement};
-
-/// A request to buy or sell.
-pub(crate) struct PlaceOrder {
-    pub(crate) user_id: UserId,
-    pub(crate) terms: Terms,
-    pub(crate) client_reference: Option<String>,
-    pub(crate) idempotency: Option<Idempotency>,
-}
+use crate::domain::{Effect, Event, Fact, Order, OrderState, command};
+use crate::ports::{Advanced, NewOrder, Placement};
 
 /// A stored order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,26 +47,11 @@ pub(crate) enum PlaceOrderError {
 
 /// Places an order. With an idempotency key, repeating it finds the same order, and waits for its hold again if that is
 /// still undecided.
-pub(crate) async fn place_order(
-    wallet: &Wallet,
-    place: Arc<Place>,
-    request: PlaceOrder,
-) -> Result<Placed, PlaceOrderError> {
-    if !wallet.has_wallet(request.user_id).await? {
+pub(crate) async fn place_order(wallet: &Wallet, place: Arc<Place>, new: NewOrder) -> Result<Placed, PlaceOrderError> {
+    if !wallet.has_wallet(new.user_id).await? {
         return Err(PlaceOrderError::NoWallet);
     }
-    let PlaceOrder {
-        user_id,
-        terms,
-        client_reference,
-        idempotency,
-    } = request;
-    let new = NewOrder {
-        user_id,
-        terms,
-        client_reference,
-        idempotency,
-    };
+    let repeatable = new.idempotency.is_some();
     let (mut seat, mut registration) = wallet.holds.seat();
     let reserved = Arc::clone(&place);
     let cause = traces::present();
@@ -118,7 +95,7 @@ pub(crate) async fn place_order(
             match seat.wait(deadline).await {
                 Some(HoldDecision::Held | HoldDecision::RefusedLate) => false,
                 Some(HoldDecision::Refused) => true,
-                None => !promise(wallet, &order).await,
+                None => !promise(wallet, &order, repeatable).await?,
             }
         }
     } else {
@@ -141,13 +118,18 @@ async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
 /// Records that the user is told now that the order is accepted: what becomes of it after that, they are told too.
 /// `false` when its hold was refused before that could be said, by a dispatcher that this process does not hear of.
 ///
-/// Where that cannot be recorded they are told all the same: the order is stored and comes to its end, and who hears that
-/// there is none orders a second time.
-async fn promise(wallet: &Wallet, order: &Order) -> bool {
-    try_to_promise(wallet, order).await.unwrap_or_else(|error| {
-        tracing::warn!(order_id = %order.id, %error, "an order is answered as accepted, which could not be recorded");
-        true
-    })
+/// # Errors
+/// When that cannot be recorded and the request is `repeatable`: it has a key, and repeated it finds this order. Without a key
+/// the user is told all the same, though not by mail if the hold is refused: the order is stored and comes to its end, and
+/// who hears that there is none orders a second time.
+async fn promise(wallet: &Wallet, order: &Order, repeatable: bool) -> Result<bool, StoreError> {
+    match try_to_promise(wallet, order).await {
+        Err(error) if !repeatable => {
+            tracing::warn!(order_id = %order.id, %error, "an order is answered as accepted, which could not be recorded");
+            Ok(true)
+        }
+        answer => answer,
+    }
 }
 
 async fn try_to_promise(wallet: &Wallet, order: &Order) -> Result<bool, StoreError> {

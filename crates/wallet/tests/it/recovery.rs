@@ -194,15 +194,40 @@ async fn a_hold_that_is_undecided_for_two_seconds_is_202_and_may_still_fail_visi
     assert_eq!(world.mailbox.count(), 1, "what was promised is told");
 }
 
+/// Nothing can be promised from now on.
+const NO_PROMISES: &str = "CREATE TRIGGER no_promises BEFORE UPDATE OF promised ON wallet_orders WHEN NEW.promised
+    BEGIN SELECT RAISE(ABORT, 'not now'); END";
+
 #[tokio::test]
-async fn an_order_whose_promise_cannot_be_recorded_is_accepted_all_the_same() {
+async fn whoever_can_repeat_a_request_is_promised_nothing_that_cannot_be_recorded() {
+    let mut world = World::awake().await;
+    assert_eq!(world.request("POST", "/wallet/2").send().await.status, 201);
+    world.crash(impatient()).await;
+    world.execute(NO_PROMISES);
+    let buy = async |world: &World| {
+        let buy = world.request("POST", "/buy/2").key("k");
+        buy.json(json!({"fiat_amount": 30})).send().await
+    };
+    let unknown = buy(&world).await;
+    assert_eq!(unknown.status, 503, "{}", unknown.body);
+    let decided = buy(&world).await;
+    assert_eq!(
+        (decided.status.as_u16(), decided.replayed()),
+        (423, true),
+        "its hold is asked for"
+    );
+    world.crash(settings()).await;
+    world.wake();
+    assert_eq!(buy(&world).await.status, 423);
+    assert_eq!(world.mailbox.count(), 0, "it was refused to their face");
+}
+
+#[tokio::test]
+async fn an_order_without_a_key_whose_promise_cannot_be_recorded_is_accepted_all_the_same() {
     let mut world = World::awake().await;
     world.with_600().await;
     world.crash(impatient()).await;
-    world.execute(
-        "CREATE TRIGGER no_promises BEFORE UPDATE OF promised ON wallet_orders WHEN NEW.promised
-         BEGIN SELECT RAISE(ABORT, 'not now'); END",
-    );
+    world.execute(NO_PROMISES);
     let answer = world.post("/buy/2", json!({"fiat_amount": 30})).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["status"]),
