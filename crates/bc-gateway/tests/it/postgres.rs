@@ -50,6 +50,8 @@ async fn connect(url: &str, service: ServiceName) -> Database {
     let options = Options {
         // However busy the machine is.
         wait: Duration::from_secs(60),
+        statement: Duration::from_secs(60),
+        answer: Duration::from_secs(70),
         ..Options::default()
     };
     let entropy = Arc::new(SeededEntropy::new(7));

@@ -72,7 +72,7 @@ async fn given(results: Option<Queue>) -> Given {
     let test_database = TestDatabase::create();
     let url = test_database.url();
     migrate(&url, &[migrations()], noon()).await.unwrap();
-    let mut given = a_replica(&url, results, Options::default()).await;
+    let mut given = a_replica(&url, results, patient()).await;
     given._test_database = Some(test_database);
     given
 }
@@ -104,7 +104,7 @@ impl Given {
 
     /// Another process beside this one.
     async fn beside(&self) -> Given {
-        a_replica(&self.url, Some(Queue::SagaSteps), Options::default()).await
+        a_replica(&self.url, Some(Queue::SagaSteps), patient()).await
     }
 
     /// Puts effects in one transaction.
@@ -225,6 +225,16 @@ async fn administer(url: &str, statements: &[String]) {
     }
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+/// However busy the machine is.
+fn patient() -> Options {
+    Options {
+        wait: Duration::from_secs(60),
+        statement: Duration::from_secs(60),
+        answer: Duration::from_secs(70),
+        ..Options::default()
+    }
 }
 
 /// Short waits, for tests in which something does not answer.

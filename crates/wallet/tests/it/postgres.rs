@@ -65,7 +65,12 @@ async fn fresh_database() -> TestDatabase {
 }
 
 async fn connect(url: &str) -> Database {
-    connect_with(url, Options::default()).await
+    let options = Options {
+        statement: Duration::from_secs(60),
+        answer: Duration::from_secs(70),
+        ..Options::default()
+    };
+    connect_with(url, options).await
 }
 
 async fn connect_with(url: &str, options: Options) -> Database {

@@ -1,6 +1,7 @@
 //! Empty books on PostgreSQL, in a database of a test's own, and what a test does there beside the ledger.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use balance::ports::LedgerStore;
 use balance::store::postgres::{PostgresLedger, migrations};
@@ -26,7 +27,7 @@ pub(crate) async fn fresh_books() -> Given {
     let test_database = TestDatabase::create();
     let url = test_database.url();
     migrate(&url, &[migrations()], at(0)).await.unwrap();
-    let ledger = Arc::new(PostgresLedger::new(connected(&url, 1, Options::default()).await));
+    let ledger = Arc::new(PostgresLedger::new(connected(&url, 1, patient()).await));
     Given {
         ledger: ledger.clone(),
         survey: ledger,
@@ -36,7 +37,17 @@ pub(crate) async fn fresh_books() -> Given {
 }
 
 async fn replica(url: &str, seed: u64) -> Arc<dyn LedgerStore> {
-    Arc::new(PostgresLedger::new(connected(url, seed, Options::default()).await))
+    Arc::new(PostgresLedger::new(connected(url, seed, patient()).await))
+}
+
+/// However busy the machine is.
+fn patient() -> Options {
+    Options {
+        wait: Duration::from_secs(60),
+        statement: Duration::from_secs(60),
+        answer: Duration::from_secs(70),
+        ..Options::default()
+    }
 }
 
 async fn connected(url: &str, seed: u64, options: Options) -> Database {
