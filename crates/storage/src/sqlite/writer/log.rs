@@ -8,7 +8,8 @@
 //! day; new ones get by without the log.
 //!
 //! What it keeps true: when a copy fails, nothing is stored or told any more. The system may take pages for clean that are
-//! not on disk, and the next copy would let the log go that has them.
+//! not on disk, and the next copy would let the log go that has them. A full disk is no such failure: the database grows
+//! only here, and a copy that finds no room has got nowhere, and is tried again.
 
 mod copier;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use self::copier::{Copier, Progress};
 use super::disk::Forced;
@@ -50,6 +51,8 @@ struct Copied {
     pages: i32,
     /// Whether that was all of it, and nobody was in the way.
     all: bool,
+    /// Whether the disk had no room for it.
+    full: bool,
 }
 
 /// The log of the connection that writes.
@@ -144,7 +147,8 @@ impl Log {
         connection.busy_timeout(self.limits.wait)?;
         let copied = checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)");
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        if !copied?.all {
+        let copied = copied?;
+        if !copied.all && !copied.full {
             tracing::warn!("a reader keeps an old snapshot open; the write-ahead log grows until it ends");
         }
         Ok(())
@@ -155,13 +159,34 @@ impl Log {
 const WHAT_IS_FREE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<Copied> {
-    connection.prepare_cached(sql)?.query_row((), |row| {
-        let (busy, pages, copied): (bool, i32, i32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Copied {
-            pages: copied,
-            all: !busy && pages == copied,
+    let copied = connection.prepare_cached(sql).and_then(|mut copy| {
+        copy.query_row((), |row| {
+            let (busy, pages, copied): (bool, i32, i32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Copied {
+                pages: copied,
+                all: !busy && pages == copied,
+                full: false,
+            })
         })
-    })
+    });
+    let copied = unless_failed(copied)?;
+    if copied.full {
+        tracing::warn!("the disk is full: the write-ahead log cannot be copied, and grows until there is room");
+    }
+    Ok(copied)
+}
+
+/// A copy that finds no room counts for nothing: SQLite takes none of its pages for copied, and the next one begins where
+/// this one did. What the disk did not keep when it was forced is another error, also where it had promised room before.
+fn unless_failed(copied: rusqlite::Result<Copied>) -> rusqlite::Result<Copied> {
+    match copied {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(Copied {
+            pages: 0,
+            all: false,
+            full: true,
+        }),
+        copied => copied,
+    }
 }
 
 #[cfg(test)]
@@ -273,6 +298,42 @@ mod tests {
         copier.begin();
         assert!(matches!(copier.wait(), Progress::Idle));
         assert!(forced.has_failed());
+    }
+
+    #[test]
+    fn a_copy_that_finds_no_room_has_got_nowhere_and_no_other_failure_is_taken_for_that() {
+        use rusqlite::ffi;
+        let failed = |code| unless_failed(Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)));
+        let nowhere = failed(ffi::SQLITE_FULL).unwrap();
+        assert!(nowhere.full && !nowhere.all && nowhere.pages == 0);
+        for code in [
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_CORRUPT,
+        ] {
+            assert!(failed(code).is_err(), "{code}");
+        }
+        assert!(unless_failed(Err(rusqlite::Error::QueryReturnedNoRows)).is_err());
+    }
+
+    #[test]
+    fn whoever_copies_takes_a_full_disk_for_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, mut log) = a_database(&folder.path().join("test.db"));
+        connection
+            .query_row("PRAGMA max_page_count = 1", (), |_| Ok(()))
+            .unwrap();
+        // What SQLite says about it is the same, whatever asks for the room.
+        let full = "INSERT INTO t VALUES (zeroblob(36000)) RETURNING 0, 0, 0";
+        assert!(checkpoint(&connection, full).unwrap().full);
+
+        // And it is not tried again at each commit: whether or not the log has become too long.
+        for pages in [SMALL.copy_at, SMALL.wait_at - 1, SMALL.wait_at] {
+            let nowhere = unless_failed(checkpoint(&connection, full));
+            log.copy(&connection, pages, Some(nowhere.unwrap())).unwrap();
+            assert!(log.next_at > pages, "{pages}");
+        }
     }
 
     #[test]
