@@ -9,6 +9,7 @@
 
 mod checks;
 pub(crate) mod containers;
+mod ingress;
 pub(crate) mod network;
 pub(crate) mod objects;
 pub(crate) mod routes;
@@ -113,6 +114,8 @@ pub(crate) struct Known {
     secrets: BTreeSet<(String, String)>,
     /// The paths of the public document.
     public: BTreeSet<String>,
+    /// How large a body the program takes, in bytes.
+    body: u64,
 }
 
 impl Known {
@@ -128,8 +131,22 @@ impl Known {
             settings: settings.map(str::to_owned).collect(),
             secrets: secrets::listed(&secrets),
             public: public.keys().cloned().collect(),
+            body: body_limit(&fs::read_to_string(
+                root.join("crates/service-kit/src/extract/body.rs"),
+            )?)
+            .context("the program's bound of a body is not where it was")?,
         })
     }
+}
+
+/// The product in `BODY_LIMIT: usize = 16 * 1024;`.
+fn body_limit(source: &str) -> Option<u64> {
+    let (_, after) = source.split_once("const BODY_LIMIT: usize = ")?;
+    let (product, _) = after.split_once(';')?;
+    product
+        .split('*')
+        .map(|factor| factor.trim().parse::<u64>().ok())
+        .product()
 }
 
 /// A folder of one's own, as an operator makes it who measures.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Known;
 use super::objects::{Objects, Workload, list, name, selects, text};
-use super::routes::{INSIDE, leads, routes};
+use super::{Known, ingress};
 
 /// Connections that a process keeps to PostgreSQL (`CAMBIST_DATABASE_CONNECTIONS`), and those left for people and Jobs.
 const CONNECTIONS: u64 = 8;
@@ -18,7 +17,7 @@ pub(super) fn all(objects: &Objects, known: &Known) -> Vec<String> {
         services(objects),
         references(objects),
         variables(objects, known),
-        ingress(objects, known),
+        ingress::check(objects, known),
         pods(objects),
         scaling(objects),
     ]
@@ -177,33 +176,6 @@ fn expansions(value: &str) -> impl Iterator<Item = &str> {
         .map(|(name, _)| name)
 }
 
-/// The Ingress leads to public listeners, for every public path, and for none that is only for inside.
-fn ingress(objects: &Objects, known: &Known) -> Vec<String> {
-    let routes = routes(objects);
-    let mut problems = Vec::new();
-    for route in &routes {
-        let (target, port) = &route.to;
-        let there = objects.find("Service", target);
-        let has = there.is_some_and(|there| list(&there["spec"]["ports"]).any(|known| known["name"] == *port));
-        if !has || port != "public" {
-            problems.push(format!("Ingress {}: leads to no public port", route.path));
-        }
-    }
-    let leads = |asked: &str| leads(&routes, asked).map(|(service, _)| service.as_str());
-    for path in &known.public {
-        let asked = path.replace("{user_id}", "2").replace("{order_id}", "1");
-        let of_auth = ["/register", "/login", "/.well-known/jwks.json"].contains(&path.as_str());
-        let wanted = if of_auth { "auth" } else { "wallet" };
-        if leads(&asked) != Some(wanted) {
-            problems.push(format!("{path} leads to {:?}", leads(&asked)));
-        }
-    }
-    for path in INSIDE.split_whitespace().filter(|path| leads(path).is_some()) {
-        problems.push(format!("{path} can be reached from outside"));
-    }
-    problems
-}
-
 /// Every pod is confined, watched and bounded.
 fn pods(objects: &Objects) -> Vec<String> {
     let mut problems = Vec::new();
@@ -298,7 +270,8 @@ mod tests {
         Known {
             settings: ["CAMBIST_LISTEN".to_owned()].into(),
             secrets: BTreeSet::new(),
-            public: ["/register".to_owned(), "/wallet/{user_id}".to_owned()].into(),
+            public: BTreeSet::new(),
+            body: 0,
         }
     }
 
@@ -321,41 +294,6 @@ spec: {template: {spec: {containers: [{env: [
         assert_eq!(
             problems,
             ["auth: PORT is not there", "auth: there is no setting CAMBIST_LISTN"]
-        );
-    }
-
-    #[test]
-    fn the_ingress_has_the_public_paths_and_no_others() {
-        let route = |path: &str, kind: &str, service: &str| {
-            format!(
-                "{{path: {path}, pathType: {kind}, backend: {{service: {{name: {service}, port: {{name: public}}}}}}}}"
-            )
-        };
-        let service = |name: &str| {
-            format!("---\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{name: public}}]}}\n")
-        };
-        let overlay = |routes: &[String]| {
-            let routes = routes.join(", ");
-            let ingress =
-                format!("kind: Ingress\nmetadata: {{name: x}}\nspec: {{rules: [{{http: {{paths: [{routes}]}}}}]}}\n");
-            ingress + &service("auth") + &service("wallet")
-        };
-        let register = route("/register", "Exact", "auth");
-        let good = overlay(&[register.clone(), route("/wallet", "Prefix", "wallet")]);
-        assert_eq!(ingress(&objects(&good), &known()), Vec::<String>::new());
-        let missing = overlay(std::slice::from_ref(&register));
-        assert_eq!(
-            ingress(&objects(&missing), &known()),
-            ["/wallet/{user_id} leads to None"]
-        );
-        let wide = overlay(&[
-            register,
-            route("/wallet", "Prefix", "wallet"),
-            route("/user", "Prefix", "auth"),
-        ]);
-        assert_eq!(
-            ingress(&objects(&wide), &known()),
-            ["/user/2 can be reached from outside"]
         );
     }
 

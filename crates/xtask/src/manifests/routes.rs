@@ -1,14 +1,44 @@
 //! Where the Ingress leads, decided as its controllers decide it: an exact path before a prefix, a long prefix before a short
-//! one, and a prefix ends where a part of the path ends.
+//! one. A `Prefix` ends where a part of the path ends; what is `ImplementationSpecific` begins, to nginx, whatever begins so.
 
 use super::objects::{Objects, list, text};
+
+/// What of the paths that are asked for a rule means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// The path alone.
+    Exact,
+    /// And what lies below it.
+    Below,
+    /// And whatever begins with the same letters.
+    Beginning,
+}
+
+impl Extent {
+    /// By the name that an Ingress gives it. What has none goes furthest: so it is judged by the worst.
+    pub(crate) fn of(path_type: &str) -> Self {
+        match path_type {
+            "Exact" => Self::Exact,
+            "Prefix" => Self::Below,
+            _ => Self::Beginning,
+        }
+    }
+
+    /// As an Ingress calls it.
+    pub(crate) const fn path_type(self) -> &'static str {
+        match self {
+            Self::Exact => "Exact",
+            Self::Below => "Prefix",
+            Self::Beginning => "ImplementationSpecific",
+        }
+    }
+}
 
 /// A rule: what asks for this path goes there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route<T> {
     pub(crate) path: String,
-    /// Whether what lies below the path goes there as well.
-    pub(crate) is_prefix: bool,
+    pub(crate) extent: Extent,
     pub(crate) to: T,
 }
 
@@ -30,7 +60,7 @@ pub(crate) fn routes(objects: &Objects) -> Vec<Route<Backend>> {
             let service = &path["backend"]["service"];
             Route {
                 path: text(&path["path"]).to_owned(),
-                is_prefix: path["pathType"] == "Prefix",
+                extent: Extent::of(text(&path["pathType"])),
                 to: (
                     text(&service["name"]).to_owned(),
                     text(&service["port"]["name"]).to_owned(),
@@ -42,15 +72,25 @@ pub(crate) fn routes(objects: &Objects) -> Vec<Route<Backend>> {
 
 /// Where a path leads, if anywhere.
 pub(crate) fn leads<'a, T>(routes: &'a [Route<T>], asked: &str) -> Option<&'a T> {
-    let fits = |route: &&Route<T>| {
-        let below = asked.strip_prefix(route.path.trim_end_matches('/'));
-        asked == route.path || route.is_prefix && below.is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
+    let fits = |route: &&Route<T>| match route.extent {
+        Extent::Exact => asked == route.path,
+        Extent::Below => asked
+            .strip_prefix(route.path.trim_end_matches('/'))
+            .is_some_and(|rest| rest.starts_with('/') || rest.is_empty()),
+        Extent::Beginning => asked.starts_with(&route.path),
     };
     let best = routes
         .iter()
         .filter(fits)
-        .max_by_key(|route| (!route.is_prefix, route.path.len()));
+        .max_by_key(|route| (route.extent == Extent::Exact, route.path.len()));
     best.map(|route| &route.to)
+}
+
+/// Whether ingress-nginx takes a rule: since 1.12 it refuses everything in an `Exact` or a `Prefix` path but letters, digits, `-`,
+/// `_` and `/`.
+pub(crate) fn is_taken<T>(route: &Route<T>) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '/');
+    route.path.starts_with('/') && (route.extent == Extent::Beginning || route.path.chars().all(is_plain))
 }
 
 #[cfg(test)]
@@ -59,15 +99,16 @@ mod tests {
 
     #[test]
     fn a_path_leads_where_the_most_exact_rule_says() {
-        let route = |path: &str, is_prefix, to| Route {
+        let route = |path: &str, path_type, to| Route {
             path: path.to_owned(),
-            is_prefix,
+            extent: Extent::of(path_type),
             to,
         };
         let routes = [
-            route("/orders", true, 1),
-            route("/orders/old", true, 2),
-            route("/login", false, 3),
+            route("/orders", "Prefix", 1),
+            route("/orders/old", "Prefix", 2),
+            route("/login", "Exact", 3),
+            route("/openapi.json", "ImplementationSpecific", 4),
         ];
         let led = |path| leads(&routes, path).copied();
         assert_eq!(led("/orders"), Some(1));
@@ -77,5 +118,25 @@ mod tests {
         assert_eq!(led("/login"), Some(3));
         assert_eq!(led("/login/2"), None);
         assert_eq!(led("/user/2"), None);
+        assert_eq!(led("/openapi.json"), Some(4));
+        assert_eq!(led("/openapi.json/2"), Some(4), "nginx reads it as a prefix");
+        assert_eq!(led("/openapi.jsonx"), Some(4), "and one of letters");
+        assert_eq!(led("/openapi"), None);
+    }
+
+    #[test]
+    fn a_dot_is_taken_only_in_a_path_that_is_implementation_specific() {
+        let taken = |path: &str, path_type| {
+            is_taken(&Route {
+                path: path.to_owned(),
+                extent: Extent::of(path_type),
+                to: (),
+            })
+        };
+        assert!(taken("/openapi.json", "ImplementationSpecific"));
+        assert!(!taken("/openapi.json", "Exact"));
+        assert!(!taken("/.well-known", "Prefix"));
+        assert!(taken("/dead_letters/x-1", "Prefix"));
+        assert!(!taken("orders", "Prefix"));
     }
 }

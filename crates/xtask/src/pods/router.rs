@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::manifests::routes::{Route, leads};
+use crate::manifests::routes::{Extent, Route, leads};
 
 /// As much of a request as its head may have.
 const HEAD: usize = 32 * 1024;
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 /// The rules as a text: `Prefix /orders 10.0.0.3:8000,10.0.0.4:8000`.
 pub(super) fn written(routes: &[Route<Endpoints>]) -> String {
     let line = |route: &Route<Endpoints>| {
-        let kind = if route.is_prefix { "Prefix" } else { "Exact" };
+        let kind = route.extent.path_type();
         format!("{kind} {} {}\n", route.path, route.to.join(","))
     };
     routes.iter().map(line).collect()
@@ -48,7 +48,7 @@ fn read(text: &str) -> Option<Vec<Route<Endpoints>>> {
     let line = |line: &str| {
         let mut words = line.split(' ');
         Some(Route {
-            is_prefix: words.next()? == "Prefix",
+            extent: Extent::of(words.next()?),
             path: words.next()?.to_owned(),
             to: words.next()?.split(',').map(str::to_owned).collect(),
         })
@@ -182,13 +182,18 @@ mod tests {
         let rules = vec![
             Route {
                 path: "/orders".to_owned(),
-                is_prefix: true,
+                extent: Extent::Below,
                 to: vec![echo(), echo()],
             },
             Route {
                 path: "/login".to_owned(),
-                is_prefix: false,
+                extent: Extent::Exact,
                 to: vec!["127.0.0.1:1".to_owned()],
+            },
+            Route {
+                path: "/openapi.json".to_owned(),
+                extent: Extent::Beginning,
+                to: vec![echo()],
             },
         ];
         let rules = Arc::new(read(&written(&rules)).unwrap());
@@ -206,6 +211,8 @@ mod tests {
             answer.contains("GET /orders/2?limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nbody"),
             "{answer}"
         );
+        assert!(get("/openapi.json").contains("GET /openapi.json HTTP/1.1"));
+        assert!(get("/openapi.json/2").contains("GET /openapi.json/2 HTTP/1.1"));
         assert!(get("/user/2").starts_with("HTTP/1.1 404"));
         assert!(get("/login/2").starts_with("HTTP/1.1 404"));
         assert!(get("/login").starts_with("HTTP/1.1 502"), "nobody is there");

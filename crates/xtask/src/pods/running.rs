@@ -266,7 +266,7 @@ impl<'a> Running<'a> {
             let to = behind.map(|pod| format!("{}:{port}", pod.address)).collect();
             Ok(Route {
                 path: route.path,
-                is_prefix: route.is_prefix,
+                extent: route.extent,
                 to,
             })
         };
