@@ -14,6 +14,7 @@ pub(crate) mod network;
 pub(crate) mod objects;
 pub(crate) mod routes;
 mod secrets;
+mod shapes;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::objects::{Objects, Workload, list, name, selects, text};
+use super::shapes;
 
 /// Which service calls which, its API and its worker alike.
 pub(super) const CALLS: [(&str, &str); 7] = [
@@ -99,9 +100,11 @@ pub(crate) fn allows(
         for rule in list(&policy["spec"][direction]) {
             let mut ports = list(&rule["ports"]);
             let at_port = rule["ports"].is_null()
-                || ports.any(|open| text(&open["protocol"]) == "TCP" && listener.port(&open["port"]) == Some(port));
+                || ports.any(|open| protocol(open) == "TCP" && listener.port(&open["port"]) == Some(port));
             let with_peer = rule[side].is_null()
                 || list(&rule[side]).any(|selector| match peer {
+                    // Addresses may be anybody's.
+                    _ if !selector["ipBlock"].is_null() => true,
                     Peer::Pod(peer) => {
                         // Pods are meant where no namespace is named; ours is not the one that is.
                         selector["namespaceSelector"].is_null()
@@ -112,7 +115,7 @@ pub(crate) fn allows(
                         selector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == *name
                             && selector["podSelector"].is_null()
                     }
-                    Peer::Outside => !selector["ipBlock"].is_null(),
+                    Peer::Outside => false,
                 });
             if at_port && with_peer {
                 return true;
@@ -120,6 +123,28 @@ pub(crate) fn allows(
         }
     }
     !governed
+}
+
+/// The protocol of a port in a rule.
+pub(super) fn protocol(port: &Value) -> &str {
+    port["protocol"].as_str().unwrap_or("TCP")
+}
+
+/// By which protocols a pod may ask the cluster for names, each once.
+pub(crate) fn names(policies: &[&Value], workload: Workload<'_>) -> BTreeSet<String> {
+    let governing = policies
+        .iter()
+        .filter(|policy| selects(&policy["spec"]["podSelector"], workload.labels));
+    let is_names = |peer: &Value| {
+        peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "kube-system"
+            && peer["podSelector"].is_null()
+    };
+    let ports = governing
+        .flat_map(|policy| list(&policy["spec"]["egress"]))
+        .filter(|rule| list(&rule["to"]).any(is_names))
+        .flat_map(|rule| list(&rule["ports"]))
+        .filter(|port| port["port"] == 53);
+    ports.map(|port| protocol(port).to_lowercase()).collect()
 }
 
 /// What is open and should not be, and the other way round.
@@ -130,6 +155,13 @@ pub(super) fn check(objects: &Objects) -> Vec<String> {
     let told = |word: &str, (from, to, port): &Way| format!("{from} {word} {to}:{port}");
     let mut problems: Vec<String> = open.difference(&wanted).map(|way| told("may reach", way)).collect();
     problems.extend(wanted.difference(&open).map(|way| told("cannot reach", way)));
+    problems.extend(shapes::check(&policies, &workloads));
+    for workload in &workloads {
+        let names = names(&policies, *workload);
+        if !names.iter().eq(["tcp", "udp"]) {
+            problems.push(format!("{} asks for names by {names:?}", workload.name));
+        }
+    }
     problems.extend(outside(&policies, &workloads));
     problems.extend(monitoring(objects, &policies, &workloads));
     let denied = policies
@@ -157,7 +189,7 @@ fn outside(policies: &[&Value], workloads: &[Workload<'_>]) -> Vec<String> {
                 problems.push(format!("{} is reached from outside at {port}: {open}", workload.name));
             }
         }
-        for port in [25, 80, 443, 465, 587, 4222, 5432, 8001] {
+        for port in shapes::OUTSIDE {
             let open = allows(policies, "egress", *workload, Peer::Outside, *workload, port);
             let wanted = match port {
                 25 | 465 | 587 => service == "notification" && !is_api,
@@ -193,7 +225,7 @@ fn monitoring(objects: &Objects, policies: &[&Value], workloads: &[Workload<'_>]
                 problems.push(format!("{} is measured at {port}: {open}", workload.name));
             }
         }
-        for port in [80, 443, TRACES, METRICS, 9090] {
+        for port in shapes::MONITORING {
             let open = allows(policies, "egress", *workload, peer, *workload, port);
             if open != (is_there && is_ours && port == TRACES) {
                 problems.push(format!("{} sends traces to {port}: {open}", workload.name));
@@ -232,4 +264,54 @@ pub(super) fn diagram(source: &str) -> Vec<String> {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OBJECTS: &str = "
+kind: NetworkPolicy
+metadata: {name: x}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{from: [PEER], ports: [PORT]}], egress: [NAMES]}
+---
+kind: Deployment
+metadata: {name: auth}
+spec: {template: {metadata: {labels: {app: auth}}, spec: {containers: [{ports: [{name: internal, containerPort: 8001}]}]}}}
+";
+
+    fn enters(peer: &str, port: &str) -> bool {
+        let objects = Objects::parse(&OBJECTS.replace("PEER", peer).replace("PORT", port)).unwrap();
+        let policies: Vec<&Value> = objects.of("NetworkPolicy").collect();
+        let auth = objects.workloads()[0];
+        allows(&policies, "ingress", auth, Peer::Pod(auth), auth, 8001)
+    }
+
+    #[test]
+    fn a_port_without_a_protocol_is_tcp_and_an_address_may_be_a_pod() {
+        let pods = "{podSelector: {matchLabels: {app: auth}}}";
+        assert!(enters(pods, "{protocol: TCP, port: internal}"));
+        assert!(enters(pods, "{port: internal}"));
+        assert!(!enters(pods, "{protocol: UDP, port: internal}"));
+        assert!(enters("{ipBlock: {cidr: 10.0.0.0/8}}", "{port: internal}"));
+        assert!(!enters(
+            "{podSelector: {matchLabels: {app: wallet}}}",
+            "{port: internal}"
+        ));
+    }
+
+    #[test]
+    fn who_cannot_ask_for_names_by_both_protocols_is_told() {
+        let system = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}";
+        let by = |ports: &str| {
+            let text = OBJECTS.replace("NAMES", &format!("{{to: [{system}], ports: [{ports}]}}"));
+            let problems = check(&Objects::parse(&text).unwrap());
+            problems
+                .iter()
+                .any(|problem| problem.starts_with("auth asks for names"))
+        };
+        assert!(!by("{protocol: UDP, port: 53}, {port: 53}"));
+        assert!(by("{protocol: UDP, port: 53}"));
+        assert!(by("{protocol: UDP, port: 53}, {port: 443}"));
+    }
 }

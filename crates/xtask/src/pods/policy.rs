@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use crate::manifests::network::{Peer, allows, wanted};
-use crate::manifests::objects::{Objects, Workload, list, selects, text};
+use crate::manifests::network::{Peer, allows, names, wanted};
+use crate::manifests::objects::{Objects, Workload, list};
 
 use super::plan::Pod;
 
@@ -84,21 +84,6 @@ pub(super) fn rules(objects: &Objects, pods: &[Pod], pod: &Pod, around: Around) 
     }
     lines.push("COMMIT\n".to_owned());
     lines.join("\n")
-}
-
-/// By which protocols a pod may ask the cluster for names.
-fn names(policies: &[&Value], workload: Workload<'_>) -> Vec<String> {
-    let governing = policies
-        .iter()
-        .filter(|policy| selects(&policy["spec"]["podSelector"], workload.labels));
-    let is_names =
-        |peer: &Value| peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "kube-system";
-    let ports = governing
-        .flat_map(|policy| list(&policy["spec"]["egress"]))
-        .filter(|rule| list(&rule["to"]).any(is_names))
-        .flat_map(|rule| list(&rule["ports"]))
-        .filter(|port| port["port"] == 53);
-    ports.map(|port| text(&port["protocol"]).to_lowercase()).collect()
 }
 
 /// Every port of every pod, and whether `from` should reach it: DESIGN's edges, not what the policies make of them. `None` is
