@@ -79,8 +79,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     }
     let mut running = Running::new(root, &podman, &objects, &pods, around)?;
     let outcome = play(&mut running, &step);
-    running.keep_logs()?;
-    outcome?;
+    let kept = running.keep_logs();
+    // What went wrong first is told, not that its logs could not be kept.
+    outcome.and(kept)?;
     step("done");
     Ok(())
 }
