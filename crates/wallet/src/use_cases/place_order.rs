@@ -51,7 +51,7 @@ pub(crate) async fn place_order(wallet: &Wallet, place: Arc<Place>, new: NewOrde
     if !wallet.has_wallet(new.user_id).await? {
         return Err(PlaceOrderError::NoWallet);
     }
-    let repeatable = new.idempotency.is_some();
+    let repeatable = new.idempotency.is_some() || new.client_reference.is_some();
     let (mut seat, mut registration) = wallet.holds.seat();
     let reserved = Arc::clone(&place);
     let cause = traces::present();
@@ -119,16 +119,17 @@ async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
 /// `false` when its hold was refused before that could be said, by a dispatcher that this process does not hear of.
 ///
 /// # Errors
-/// When that cannot be recorded and the request is `repeatable`: it has a key, and repeated it finds this order. Without a key
-/// the user is told all the same, though not by mail if the hold is refused: the order is stored and comes to its end, and
-/// who hears that there is none orders a second time.
+/// [`StoreError::Unknown`] when that cannot be recorded and the request is `repeatable`: it has a key or a reference, and
+/// repeated it finds this order. Without, the user is told all the same, though not by mail if the hold is refused: the order is
+/// stored and comes to its end, and who hears that there is none orders a second time.
 async fn promise(wallet: &Wallet, order: &Order, repeatable: bool) -> Result<bool, StoreError> {
     match try_to_promise(wallet, order).await {
         Err(error) if !repeatable => {
             tracing::warn!(order_id = %order.id, %error, "an order is answered as accepted, which could not be recorded");
             Ok(true)
         }
-        answer => answer,
+        // Whatever it was, the order is stored: nobody may hear that it was not looked at.
+        answer => answer.map_err(|error| StoreError::Unknown(error.to_string())),
     }
 }
 
@@ -138,9 +139,10 @@ async fn try_to_promise(wallet: &Wallet, order: &Order) -> Result<bool, StoreErr
         cause: "the hold takes longer than a request waits".to_owned(),
         actor: ServiceName::Wallet.to_string(),
     };
-    let advanced = apply(wallet, vec![(order.id, event)]).await?.pop();
-    if matches!(advanced, Some(Advanced::Moved { .. })) {
-        return Ok(true);
+    match apply(wallet, vec![(order.id, event)]).await?.pop() {
+        Some(Advanced::Moved { .. }) => return Ok(true),
+        Some(Advanced::Ignored { state, .. }) if state != OrderState::Failed => return Ok(true),
+        _ => {}
     }
     let now = wallet.ports.orders.order(order.user_id, order.id).await?;
     Ok(now.is_none_or(|(order, _)| !order.saga.refused_at_once()))
