@@ -388,3 +388,12 @@ pub fn placed(answer: &Answer) -> i64 {
     assert_eq!(answer.status, 202, "{answer:?}");
     answer.body["order_id"].as_i64().expect("an order's id")
 }
+
+/// The states an order went through, by its log.
+#[must_use]
+pub fn path(order: &Value) -> Vec<&str> {
+    let events = order["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut states: Vec<&str> = events.iter().filter_map(|event| event["to"].as_str()).collect();
+    states.dedup();
+    states
+}

@@ -2,10 +2,11 @@
 //!
 //! Every container of the overlay `default` is started with exactly its command, its environment and its ports, each pod at an
 //! address of its own on the loopback (`127.x.y.z`), on a private PostgreSQL and a private NATS with the very configuration
-//! that is in the ConfigMap. Then the probes are asked, both Postman collections run, the books are audited, and each login is
-//! shown to reach nothing but its own schema.
+//! that is in the ConfigMap. Then the probes are asked, the stories of the black box are told and both Postman collections run
+//! ([`told`]), the books are audited, and each login is shown to reach nothing but its own schema.
 
 mod pod;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -26,8 +27,8 @@ use pod::{Place, Run};
 /// How long anything may take to be ready, and how long to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs everything, on what `build` builds.
-pub(crate) fn run(root: &Path, build: &mut Command) -> Result<()> {
+/// Runs everything, on what `build` builds; `stories` tells them in the world that it is told of.
+pub(crate) fn run(root: &Path, build: &mut Command, stories: Command) -> Result<()> {
     let Some(kubectl) = manifests::kubectl(root)? else {
         return manifests::left_out();
     };
@@ -45,6 +46,7 @@ pub(crate) fn run(root: &Path, build: &mut Command) -> Result<()> {
         "{} processes, each with its manifest's command, environment and ports",
         machine.children.len() - 1
     );
+    println!("{} stories of the black box", machine.tell(stories)?);
     machine.newman()?;
     println!("both Postman collections");
     machine.audit()?;
@@ -263,57 +265,23 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn newman(&self) -> Result<()> {
-        let at = |service: &str, port: u16| format!("http://{}:{port}", self.address(service));
-        let secret = |name: &str| {
-            let key = (name.to_owned(), "internal-token".to_owned());
-            self.place.secrets.get(&key).cloned().unwrap_or_default()
-        };
-        let public = vec![("auth_host", at("auth", 8000)), ("wallet_host", at("wallet", 8000))];
-        let mut internal = vec![
-            ("public_auth", at("auth", 8000)),
-            ("public_wallet", at("wallet", 8000)),
-            ("operator_token", secret("operator")),
-            ("wallet_token", secret("wallet")),
-        ];
-        let services = [
-            ("auth", "auth", "auth_host"),
-            ("wallet", "wallet", "wallet_host"),
-            ("balance", "balance", "balance_host"),
-            ("exchanger", "exchanger", "exchanger_host"),
-            ("bc_gateway", "bc-gateway", "bc_gateway_host"),
-            ("notification", "notification", "notification_host"),
-        ];
-        for (variable, service, host) in services {
-            internal.push((variable, at(service, 8001)));
-            internal.push((host, at(service, 8001)));
-        }
-        for (collection, variables) in [("prj_final", public), ("prj_internal", internal)] {
-            let mut newman = Command::new(self.program("newman")?);
-            newman.args(["run", "--color", "off", "--reporter-cli-no-success-assertions"]);
-            for (name, value) in variables {
-                newman.args(["--env-var", &format!("{name}={value}")]);
-            }
-            let file = self.root.join(format!("tests/{collection}.postman_collection.json"));
-            let output = newman.arg(file).stdin(Stdio::null()).output()?;
-            let said = String::from_utf8_lossy(&output.stdout);
-            ensure!(output.status.success(), "{collection}: {said}");
-        }
-        Ok(())
-    }
-
     /// The audit as the cluster runs it, by its own login.
     fn audit(&self) -> Result<()> {
-        let audit = self.find("CronJob", "audit")?;
-        let container = &audit.pod["containers"][0];
-        let run = self
-            .place
-            .run(self.objects, audit.name, container, self.address(audit.name))?;
-        let output = self.command(&run)?.output().context("the audit does not run")?;
+        let output = self
+            .command(&self.auditor()?)?
+            .output()
+            .context("the audit does not run")?;
         let said = String::from_utf8_lossy(&output.stdout);
         let erred = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "cambist audit: {said}{erred}");
         Ok(())
+    }
+
+    fn auditor(&self) -> Result<Run> {
+        let audit = self.find("CronJob", "audit")?;
+        let container = &audit.pod["containers"][0];
+        self.place
+            .run(self.objects, audit.name, container, self.address(audit.name))
     }
 
     /// The server decides what a login may be; it is asked for each pair.

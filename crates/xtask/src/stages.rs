@@ -77,7 +77,8 @@ impl Stage {
         match self {
             Stage::Rules | Stage::Tools | Stage::Manifests | Stage::Install | Stage::Test | Stage::Processes => None,
             Stage::Fmt => Some("fmt --all --check"),
-            Stage::Build => Some("build --workspace --all-targets --locked"),
+            // The target `manifests` is for the stage of the processes, and tested by nobody else.
+            Stage::Build => Some("build --workspace --all-targets --test manifests --locked"),
             Stage::Doc => Some("test --workspace --doc --locked"),
         }
     }
@@ -221,7 +222,11 @@ impl<'a> Run<'a> {
             Stage::Tools => tools::ensure_all(self.root),
             Stage::Manifests => manifests::run(self.root),
             Stage::Install => install::run(self.root),
-            Stage::Processes => processes::run(self.root, &mut self.cargo(Stage::Build)),
+            Stage::Processes => processes::run(
+                self.root,
+                &mut self.cargo(Stage::Build),
+                self.cargo_with("test --workspace --test manifests --locked"),
+            ),
             Stage::Fmt => self.call(stage),
             Stage::Build => linter::prove(self.path().as_deref()).and_then(|()| self.call(stage)),
             Stage::Doc => self.document(),

@@ -2,7 +2,7 @@
 //! order is explained.
 
 use serde_json::Value;
-use test_kit::api::User;
+use test_kit::api::{User, path};
 use test_kit::system::TestSystem;
 
 /// An order at its end.
@@ -53,12 +53,4 @@ impl Ending {
         assert_eq!((&**has_fiat, &**has_crypto), (fiat, crypto), "{}", self.order);
         self
     }
-}
-
-/// The states an order went through, by its log.
-pub(crate) fn path(order: &Value) -> Vec<&str> {
-    let events = order["events"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut states: Vec<&str> = events.iter().filter_map(|event| event["to"].as_str()).collect();
-    states.dedup();
-    states
 }

@@ -3,10 +3,8 @@
 use contracts::{Amount, Asset};
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_kit::api::placed;
+use test_kit::api::{path, placed};
 use test_kit::system::TestSystem;
-
-use crate::ending::path;
 
 #[tokio::test]
 async fn money_goes_round_exactly() {

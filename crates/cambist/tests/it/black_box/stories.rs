@@ -2,10 +2,12 @@
 
 mod customers;
 mod doors;
+mod list;
 mod operators;
 mod repeats;
 
 pub(super) use self::customers::*;
 pub(super) use self::doors::*;
+pub(super) use self::list::tell_all;
 pub(super) use self::operators::*;
 pub(super) use self::repeats::*;

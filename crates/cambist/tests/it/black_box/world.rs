@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use test_kit::api::{Answer, Api};
 use test_kit::waiting::{PATIENCE, eventually};
-use test_servers::cluster::{Cluster, Node, OPERATOR_TOKEN, Service, Setup, Tables};
+use test_servers::cluster::{Cluster, Node, OPERATOR_TOKEN, Service, Setup, Tables, token_of};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cambist");
 
@@ -69,8 +69,18 @@ impl World {
     /// What an operator asks of a service: GET without a body, POST with one.
     pub(crate) async fn operator(&self, service: Service, path: &str, body: Option<Value>) -> Answer {
         let method = if body.is_some() { Method::POST } else { Method::GET };
-        self.internally(service, (method, path), body, Some(OPERATOR_TOKEN))
+        self.internally(service, (method, path), body, Some(&self.operators_token()))
             .await
+    }
+
+    /// What an operator shows.
+    pub(crate) fn operators_token(&self) -> String {
+        OPERATOR_TOKEN.to_owned()
+    }
+
+    /// What a service shows to those whom it calls.
+    pub(crate) fn token_of(&self, service: Service) -> String {
+        token_of(service)
     }
 
     /// The mail about an order, when it has come.

@@ -5,12 +5,12 @@ use std::time::Duration;
 use contracts::Asset;
 use contracts::ledger::Owner;
 use rusqlite::Connection;
-use test_kit::api::placed;
+use test_kit::api::{path, placed};
 use test_kit::process::Program;
 use test_kit::system::{Scene, TestSystem};
 use tokio::time::sleep;
 
-use crate::ending::{ending, path};
+use crate::ending::ending;
 use crate::states::SOLD;
 
 /// The order stayed pending although the inner order had settled (paycrest 607, 710): the message that said so got lost.

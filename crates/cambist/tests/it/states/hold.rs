@@ -1,11 +1,11 @@
 //! created: held, or refused for good.
 
 use serde_json::Value;
-use test_kit::api::placed;
+use test_kit::api::{path, placed};
 use test_kit::system::{Scene, TestSystem};
 
 use super::{BOUGHT, SOLD};
-use crate::ending::{ending, path};
+use crate::ending::ending;
 
 #[tokio::test]
 async fn orders_that_are_covered_are_held_and_carried_out() {

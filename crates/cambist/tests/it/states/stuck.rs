@@ -115,7 +115,7 @@ async fn a_venue_that_is_silent_during_a_reversal_makes_it_stuck_until_it_is_bac
     system.venue_manners.set_silent(false);
     let end = ending(&system, &user, buy).await.leaving("600", "0");
     assert_eq!(end.order["failure_code"], "withdrawal_refused");
-    let states = crate::ending::path(&end.order);
+    let states = test_kit::api::path(&end.order);
     assert!(
         states.ends_with(&["reversing", "stuck_reversing", "releasing", "failed"]),
         "{states:?}"

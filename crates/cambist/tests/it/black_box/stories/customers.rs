@@ -4,11 +4,10 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::Method;
 use serde_json::{Value, json};
-use test_kit::api::placed;
+use test_kit::api::{path, placed};
 use test_kit::following::{follow, names, told};
 
 use crate::black_box::world::World;
-use crate::ending::path;
 
 pub(crate) async fn who_registers_can_log_in_and_their_token_is_proven_by_the_published_keys(world: &World) {
     let api = world.api();

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 use test_kit::api::placed;
-use test_servers::cluster::{OPERATOR, OPERATOR_TOKEN, Service, token_of};
+use test_servers::cluster::Service;
 
 use crate::black_box::world::World;
 
@@ -37,7 +37,7 @@ pub(crate) async fn operators_see_orders_and_dead_letters_and_nobody_else_does(w
         ask(Some(&user.token)).await.assert_problem(401, "unauthorized");
     }
     // A service's token opens what that service is there for, and nothing that is for people.
-    let of_exchanger = token_of(Service::Exchanger);
+    let of_exchanger = world.token_of(Service::Exchanger);
     let balance = world
         .internally(
             Service::Balance,
@@ -53,9 +53,9 @@ pub(crate) async fn operators_see_orders_and_dead_letters_and_nobody_else_does(w
             Service::Balance,
             (Method::PATCH, &format!("/wallet/{}", user.id)),
             Some(json!({"fiat_amount": 5, "reason": "a correction"})),
-            Some(OPERATOR_TOKEN),
+            Some(&world.operators_token()),
         )
         .await;
-    assert_eq!(corrected.status, 200, "{corrected:?} by {OPERATOR}");
+    assert_eq!(corrected.status, 200, "{corrected:?}");
     assert_eq!(user.balances().await, ("575".into(), "3".into()));
 }
