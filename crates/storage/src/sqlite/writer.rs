@@ -18,6 +18,7 @@ mod metrics;
 
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(super) use self::disk::Forced;
 use self::disk::{Disk, Force, answer};
 use self::group::{CommitGuard, Group};
 pub use self::job::Tx;
-use self::job::{Answer, Job, Pending};
+use self::job::{Answer, Job, Pending, text_of};
 use self::log::Log;
 pub use self::metrics::WriterMetrics;
 use crate::StoreError;
@@ -83,8 +84,19 @@ impl Writer {
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                if let Err(error) = waits.block_on(write(&connection, &guard, length, disk, queue, company, &counted)) {
-                    tracing::error!(%error, "the writer could not start; nothing can be stored");
+                let write = write(&connection, &guard, length, disk, queue, company, &counted);
+                // Whoever waits hears of it, as when the disk fails: nobody else would write anything.
+                match catch_unwind(AssertUnwindSafe(|| waits.block_on(write))) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the writer could not start; nothing can be stored");
+                        progress.fail();
+                    }
+                    Err(panic) => {
+                        let panic = text_of(panic.as_ref());
+                        tracing::error!(panic, "the writer panicked; nothing is stored any more");
+                        progress.fail();
+                    }
                 }
                 if progress.has_failed() {
                     leave_log(&connection);

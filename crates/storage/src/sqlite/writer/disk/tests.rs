@@ -1,6 +1,7 @@
 //! A disk that takes its time, or fails: who hears of what, and what is in the file afterwards.
 
 mod ahead;
+mod deaths;
 
 use std::fs::File;
 use std::path::PathBuf;
