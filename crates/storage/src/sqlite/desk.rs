@@ -109,13 +109,20 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
             return Ok(outcome);
         }
         let desk = self.clone();
-        writer
+        let alone = writer
             .run(move |tx| {
                 (desk.0.work)(tx, &[item])?
                     .pop()
                     .ok_or(rusqlite::Error::QueryReturnedNoRows)
             })
-            .await
+            .await;
+        // After a disk that failed this does nothing; but the batch may have been written, and be found by the next process.
+        alone.map_err(|error| match error {
+            StoreError::Overloaded | StoreError::Unavailable(_) if self.0.database.has_failed() => {
+                StoreError::Unknown(error.to_string())
+            }
+            error => error,
+        })
     }
 
     /// Whoever is the first in line takes the turn for all that follow until it is served.

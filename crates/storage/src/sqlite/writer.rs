@@ -120,7 +120,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when the queue stayed full for a second; [`StoreError::Unavailable`] when the job
-    /// or the commit failed.
+    /// or the commit failed; [`StoreError::Unknown`] when it was written, and the disk failed before it was kept.
     pub async fn run<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -161,7 +161,9 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => return Err(closed()),
             }
         }
-        receiver.await.unwrap_or_else(|_| Err(closed()))
+        // Unanswered: a thread died that had it in hand.
+        let unanswered = |_| StoreError::Unknown("the writer died before it said what it had done".to_owned());
+        receiver.await.map_err(unanswered)?
     }
 
     /// What it counts.

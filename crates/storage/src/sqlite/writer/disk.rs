@@ -129,8 +129,11 @@ impl Disk {
             .spawn(move || {
                 let _watch = Watch(theirs.clone());
                 while let Some(mut group) = written.blocking_recv() {
-                    // Here and not by whoever writes: that thread is the one that everybody waits for.
-                    group.jobs.iter_mut().for_each(|job| job.hand_on());
+                    // It may have failed since this group was committed: then nothing is told any more.
+                    if !theirs.has_failed() {
+                        // Here and not by whoever writes: that thread is the one that everybody waits for.
+                        group.jobs.iter_mut().for_each(|job| job.hand_on());
+                    }
                     let forced = force(&to_disk, &theirs);
                     // The disk is free before anybody is answered: whoever asks for the next thing at once is alone again.
                     // Whoever writes is there for as long as groups come.
@@ -219,13 +222,13 @@ impl Disk {
 
 fn force(to_disk: &Force, progress: &Forced) -> Result<(), StoreError> {
     if progress.has_failed() {
-        return Err(failed());
+        return Err(perhaps_stored());
     }
     to_disk().map_err(|error| {
         // Before anybody hears of it, and tries again.
         progress.fail();
         tracing::error!(%error, "the disk did not keep a commit; nothing is stored any more");
-        failed()
+        perhaps_stored()
     })
 }
 
@@ -255,6 +258,12 @@ pub(super) fn answer(jobs: impl IntoIterator<Item = Box<dyn Job>>, committed: &R
     }
 }
 
+/// For whoever wrote it: the next process may find the commit, and act upon it.
+fn perhaps_stored() -> StoreError {
+    StoreError::Unknown("the disk failed before it had kept what was written".to_owned())
+}
+
+/// For whoever only asks.
 fn failed() -> StoreError {
     StoreError::Unavailable("the disk did not keep what was written; nothing is stored until a restart".to_owned())
 }

@@ -139,16 +139,46 @@ async fn the_next_step_of_a_lonely_order_waits_for_no_company() {
     }
 }
 
-#[tokio::test]
-async fn at_a_desk_those_who_wait_for_the_disk_do_and_the_others_do_not() {
-    let given = a_slow_disk();
+/// A desk that writes numbers, and answers with how many were written together.
+fn a_desk(given: &Given) -> Desk<i64, usize> {
     let database = Database::of(given.writer.clone(), given.readers.clone(), &given.path);
-    let desk = Desk::new(database, |tx, numbers: &[std::sync::Arc<i64>]| {
+    Desk::new(database, |tx, numbers: &[std::sync::Arc<i64>]| {
         for number in numbers {
             tx.execute("INSERT INTO t VALUES (?)", [**number])?;
         }
         Ok(vec![numbers.len(); numbers.len()])
+    })
+}
+
+#[tokio::test]
+async fn at_a_desk_nobody_takes_for_refused_what_the_disk_may_have_kept() {
+    let given = a_slow_disk();
+    let desk = a_desk(&given);
+    let (open, inside) = given.write_slowly();
+    inside.await.unwrap();
+    let brought = [1, 2].map(|number| {
+        let desk = desk.clone();
+        tokio::spawn(async move { desk.bring(number).await })
     });
+    while given.writer.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    given.go_on.send(()).unwrap();
+    let given = given.disk_is_asked().await;
+    given.disk.send(Err(std::io::Error::other("as arranged"))).unwrap();
+    assert!(matches!(open.await.unwrap(), Err(StoreError::Unknown(_))));
+    for brought in brought {
+        let told = brought.await.unwrap();
+        assert!(matches!(told, Err(StoreError::Unknown(_))), "{told:?}");
+    }
+    let written = given.file().query_row("SELECT count(*) FROM t", (), |row| row.get(0));
+    assert_eq!(written, Ok(3), "and nobody tried again");
+}
+
+#[tokio::test]
+async fn at_a_desk_those_who_wait_for_the_disk_do_and_the_others_do_not() {
+    let given = a_slow_disk();
+    let desk = a_desk(&given);
     let (open, inside) = given.write_slowly();
     inside.await.unwrap();
     let patient = tokio::spawn({

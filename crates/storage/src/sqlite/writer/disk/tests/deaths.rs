@@ -1,11 +1,54 @@
-//! Threads that die, and jobs that try to take one along.
+//! Disks that fail between two steps, threads that die, and jobs that try to take one along.
 
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rusqlite::Connection;
 
 use super::super::super::group::Group;
-use super::{Duration, Force, Job, StoreError, Tx, Writer, a_slow_disk};
+use super::{Disk, Duration, Force, Forced, Job, StoreError, Tx, Writer, WriterMetrics, a_slow_disk};
+
+/// A job that says what becomes of it.
+struct Watched(SyncSender<&'static str>);
+
+impl Job for Watched {
+    fn run(&mut self, _: &mut Group<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn hand_on(&mut self) {
+        self.0.send("handed on").unwrap();
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let told = match committed {
+            Ok(()) => "stored",
+            Err(StoreError::Unknown(_)) => "perhaps stored",
+            Err(_) => "not stored",
+        };
+        self.0.send(told).unwrap();
+    }
+}
+
+/// What becomes of a job that is committed in this state of the disk, which asks nobody.
+async fn what_becomes_of_it(progress: Forced) -> Vec<&'static str> {
+    let metrics = Arc::new(WriterMetrics::new());
+    let mut disk = Disk::start(Box::new(|| Ok(())), progress, metrics).unwrap();
+    let (says, said) = sync_channel(10);
+    let mut jobs: Vec<Box<dyn Job>> = vec![Box::new(Watched(says))];
+    disk.commit(&mut jobs, || Ok(())).await.unwrap();
+    disk.finish();
+    said.iter().collect()
+}
+
+#[tokio::test]
+async fn nothing_is_handed_on_when_the_disk_failed_before_it_could_be() {
+    assert_eq!(what_becomes_of_it(Forced::new()).await, ["handed on", "stored"]);
+    let failed = Forced::new();
+    // As when the log could not be copied meanwhile.
+    failed.fail();
+    assert_eq!(what_becomes_of_it(failed).await, ["perhaps stored"]);
+}
 
 /// A job that the writer has no defence against.
 struct Deadly;
