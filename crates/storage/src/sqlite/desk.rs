@@ -117,11 +117,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Desk<I, O> {
             })
             .await;
         // After a disk that failed this does nothing; but the batch may have been written, and be found by the next process.
-        alone.map_err(|error| match error {
-            StoreError::Overloaded | StoreError::Unavailable(_) if self.0.database.has_failed() => {
+        alone.map_err(|error| {
+            let surely_not = !matches!(error, StoreError::Unknown(_));
+            if surely_not && self.0.database.has_failed() {
                 StoreError::Unknown(error.to_string())
+            } else {
+                error
             }
-            error => error,
         })
     }
 
