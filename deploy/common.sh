@@ -14,6 +14,13 @@ fail() {
     exit 1
 }
 
+# `timeout` is a number of seconds.
+need_seconds() {
+    case $timeout in
+    '' | *[!0-9]*) fail "--timeout takes seconds, such as 300" ;;
+    esac
+}
+
 # kubectl in the namespace.
 k() { kubectl --namespace "$namespace" "$@"; }
 
@@ -31,9 +38,10 @@ need_cluster() {
 
 # The namespace is Cambist's, or not there; `ours` says which.
 need_ours() {
+    # What kubectl complains of goes to whoever reads, and is no part of the answer.
     owner=$(kubectl get namespace "$namespace" --ignore-not-found \
-        --output='jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}' 2>&1) ||
-        fail "the cluster does not say whether Cambist is there: $owner"
+        --output='jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}') ||
+        fail "the cluster does not say whether Cambist is there, see above"
     case $owner in
     '' | /) ours=no ;;
     "$namespace/cambist") ours=yes ;;

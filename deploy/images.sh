@@ -53,15 +53,25 @@ load() {
     say "$1 is loaded into $cluster as $image"
 }
 
-# Whether a registry has the image $1: 0 it has, 1 it has not, 2 nobody here can tell.
+# Whether a registry has the image $1: 0 it has, 1 it has not, 2 nobody here can tell, for the reason in `why`. Only a registry that
+# answers and does not know the image has it not: this machine may lack the password or the way there that the cluster has.
 in_registry() {
-    if command -v skopeo >/dev/null 2>&1; then
-        skopeo inspect --raw "docker://$1" >/dev/null 2>&1 || return 1
-    elif command -v docker >/dev/null 2>&1; then
-        docker manifest inspect "$1" >/dev/null 2>&1 || return 1
-    else
-        return 2
-    fi
+    why=
+    for asked in skopeo docker podman buildah; do
+        command -v $asked >/dev/null 2>&1 || continue
+        case $asked in
+        skopeo) said=$(skopeo inspect --raw "docker://$1" 2>&1 >/dev/null) && return 0 ;;
+        docker) said=$(docker manifest inspect "$1" 2>&1 >/dev/null) && return 0 ;;
+        *) said=$($asked manifest inspect "docker://$1" 2>&1 >/dev/null) && return 0 ;;
+        esac
+        case $said in
+        *"executable file not found"*) ;; # That is a helper for passwords.
+        *"manifest unknown"* | *"no such manifest"* | *"name unknown"* | *"not found"*) return 1 ;;
+        esac
+        why=${why:-$asked: ${said:-nothing was said}}
+    done
+    why=${why:-none of skopeo, docker, podman and buildah is here}
+    return 2
 }
 
 # Sets `image` to what the pods will run, and makes sure that it is there before anything is applied.
@@ -81,7 +91,7 @@ cargo xtask image; install.sh --image registry.example.com/cambist:0.1.0"
     in_registry "$image" || found=$?
     case $found in
     1) fail "there is no image $image that can be pulled from here" ;;
-    2) say "$image (neither skopeo nor docker is here to make sure that it can be pulled)" ;;
+    2) say "$image (it could not be checked that this can be pulled; $why)" ;;
     *) say "$image" ;;
     esac
 }

@@ -13,6 +13,8 @@ Installs Cambist into the current Kubernetes cluster, in the namespace prj, and 
 
 Usage: . install.sh [options]        (in zsh: . ./install.sh [options], in sh: sh install.sh [options])
 
+Some kinds of sh (dash) hand no options to what they source. There: set -- --image IMAGE; . ./install.sh
+
   --image IMAGE    what to run: an image that the cluster can pull. Without it the one that `cargo xtask image` has
                    built here is loaded into the cluster, if that is kind, minikube, k3d or k3s on this machine
   --overlay NAME   default: everything in the cluster. ha: three NATS servers. external: a managed PostgreSQL and
@@ -55,9 +57,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $timeout in
-'' | *[!0-9]*) fail "--timeout takes seconds, such as 300" ;;
-esac
+need_seconds
 case $image in
 *[!A-Za-z0-9._/:@-]*) fail "--image: $image is no image" ;;
 esac
@@ -66,6 +66,7 @@ esac
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -107,20 +108,19 @@ ready() {
     say "ready"
 }
 
+# Whether the overlay brings the server $1, or somebody else keeps one.
+brings() { grep -Eq "serviceName: $1(-peers)?\$" "$work/rendered.yaml"; }
+
 # Each Secret gets what deploy/secrets.txt lists for it and it does not have yet.
 make_secrets() {
     k get secrets --output='jsonpath={range .items[*]}{.metadata.name} {.data}{"\n"}{end}' >"$work/there"
     : >"$work/new.yaml"
+    made=
     # shellcheck disable=SC2013
     for name in $(sed '/^#/d; s/ .*//' "$deploy/secrets.txt" | sort -u); do
+        # Of a database that is somebody else's, so is the name by which it lets us in.
+        [ "$name" != postgres ] || brings postgres || continue
         there=$(grep "^$name " "$work/there") || there=
-        if [ "$name" = postgres ] && ! grep -q 'serviceName: postgres$' "$work/rendered.yaml"; then
-            # The database is somebody else's, and so is the name by which it lets us in.
-            [ -n "$there" ] || fail "the overlay $overlay has no PostgreSQL of its own. Say who may make schemas and \
-roles in yours: kubectl -n $namespace create secret generic postgres --from-literal=user=… --from-literal=password=…"
-            say "secret/postgres is yours"
-            continue
-        fi
         : >"$work/keys"
         while read -r secret key value; do
             [ "$secret" = "$name" ] || continue
@@ -130,6 +130,7 @@ roles in yours: kubectl -n $namespace create secret generic postgres --from-lite
             # A letter first, so that no reader of settings takes it for a number.
             [ -n "$value" ] || value=s$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
             printf '  %s: "%s"\n' "$key" "$value" >>"$work/keys"
+            made="$made $name/$key"
         done <"$deploy/secrets.txt"
         if [ ! -s "$work/keys" ]; then
             say "secret/$name kept"
@@ -147,13 +148,59 @@ roles in yours: kubectl -n $namespace create secret generic postgres --from-lite
     [ ! -s "$work/new.yaml" ] || k create --filename="$work/new.yaml"
 }
 
+# The secrets let everybody in: what is to be known on the other side can be known there, and what becomes part of an address is
+# no sign of one. Otherwise it says everything that is to do, and nothing is started.
+check_secrets() {
+    # Quoted, so that a line is a line; the file is for nobody else, and goes.
+    # shellcheck disable=SC2016
+    k get secrets --output='go-template={{range .items}}{{$name := .metadata.name}}{{range $key, $value := .data}}'\
+'{{$name}} {{$key}} {{printf "%q" (base64decode $value)}}{{"\n"}}{{end}}{{end}}' >"$work/values"
+    : >"$work/lacks"
+    if ! brings postgres; then
+        if grep -q '^postgres user ' "$work/values" && grep -q '^postgres password ' "$work/values"; then
+            say "secret/postgres is yours"
+        else
+            cat <<END >>"$work/lacks"
+
+The overlay $overlay has no PostgreSQL of its own. Say who may make schemas and roles in yours:
+  kubectl -n $namespace create secret generic postgres --from-literal=user=… --from-literal=password=…
+END
+        fi
+    fi
+    case $made in
+    *nats-password*)
+        brings nats || cat <<END >>"$work/lacks"
+
+The overlay $overlay has no NATS of its own. Make these users in yours, with the permissions in
+deploy/kubernetes/components/nats/nats.conf and the passwords that were made just now:
+  wallet, exchanger, bc_gateway, notification
+  for name in wallet exchanger bc-gateway notification; do
+    kubectl -n $namespace get secret \$name -o jsonpath="\$name {.data.nats-password}{'\\n'}"
+  done | while read -r name password; do echo "\$name \$(echo "\$password" | base64 -d)"; done
+END
+        ;;
+    esac
+    # shellcheck disable=SC2013
+    for name in $(sed '/^#/d; s/ .*//' "$deploy/secrets.txt" | sort -u); do
+        grep -E "^$name (user|password|database-password|nats-password) " "$work/values" || :
+    done | grep -Ev ' "[A-Za-z0-9._~-]+"$' | while read -r name key _; do
+        printf '\n%s\n' "secret/$name: its $key becomes part of an address, and may have letters, digits and . _ ~ - only"
+    done >>"$work/lacks"
+    rm -f "$work/values" "$work/keys" "$work/patch.yaml" "$work/new.yaml"
+    [ ! -s "$work/lacks" ] || {
+        cat "$work/lacks" >&2
+        fail "nothing was started; run this again when that is done"
+    }
+}
+
 migrate() {
     # A Job cannot be changed, and this one may be run as often as wanted.
     k delete job migrate --ignore-not-found
     apply schema
     waited=0
     while :; do
-        ended=$(k get job migrate --output='jsonpath={range .status.conditions[?(@.status=="True")]}{.type} {end}')
+        # An answer that does not come is asked for again.
+        ended=$(k get job migrate --output='jsonpath={range .status.conditions[?(@.status=="True")]}{.type} {end}') || ended=
         case $ended in
         *Complete*) break ;;
         *Failed*) fail_migration "failed" ;;
@@ -171,12 +218,24 @@ fail_migration() {
     fail "the migration $1; nothing that needs it was started"
 }
 
+# The address of the Ingress, in `where`; one that was just made gets it a moment later.
+find_address() {
+    waited=0
+    while :; do
+        where=$(k get ingress wallet --ignore-not-found \
+            --output='jsonpath={.status.loadBalancer.ingress[0].ip}{.status.loadBalancer.ingress[0].hostname}') || where=
+        { [ -z "$where" ] && [ "$waited" -lt 15 ] && [ "$waited" -lt "$timeout" ]; } || break
+        [ "$waited" -gt 0 ] || say "waiting for the address of the Ingress"
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
 # Where it can be reached.
 tell() {
-    step "Cambist is running"
     where=
-    [ "$ingress" = no ] || where=$(k get ingress wallet --ignore-not-found \
-        --output='jsonpath={.status.loadBalancer.ingress[0].ip}{.status.loadBalancer.ingress[0].hostname}')
+    [ "$ingress" = no ] || find_address
+    step "Cambist is running"
     if [ -n "$where" ]; then
         say "address    http://$where"
         say "try it     newman run ./tests/prj_final.postman_collection.json --env-var host=http://$where"
@@ -206,6 +265,7 @@ grep -q "image: $image\$" "$work/rendered.yaml" || fail "$folder does not render
 step "namespace and secrets"
 kubectl apply --server-side --force-conflicts --filename="$deploy/kubernetes/base/namespace.yaml"
 make_secrets
+check_secrets
 step "what the services stand on"
 apply foundation
 [ "$ingress" = yes ] || k delete ingress,networkpolicy --selector=app.kubernetes.io/component=ingress --ignore-not-found

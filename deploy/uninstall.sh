@@ -11,8 +11,10 @@ Removes Cambist from the current Kubernetes cluster: everything in the namespace
 
 Usage: . uninstall.sh [--yes]        (in zsh: . ./uninstall.sh [--yes], in sh: sh uninstall.sh [--yes])
 
+Some kinds of sh (dash) hand no options to what they source. There: set -- --yes; . ./uninstall.sh
+
   --yes            do not ask
-  --timeout TIME   how long it may take until everything is gone (default 300s)
+  --timeout TIME   how long it may take until everything is gone, in seconds (default 300)
   --help           this
 
 The database, the queues and the key to every coin on the chain go with it, for good.
@@ -20,13 +22,13 @@ END
 }
 
 yes=no
-timeout=300s
+timeout=300
 while [ $# -gt 0 ]; do
     case $1 in
     --yes | -y) yes=yes ;;
     --timeout)
-        [ $# -ge 2 ] || fail "--timeout takes a time, such as 300s"
-        timeout=$2
+        [ $# -ge 2 ] || fail "--timeout takes a value; see --help"
+        timeout=${2%s}
         shift
         ;;
     --help | -h)
@@ -37,6 +39,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+need_seconds
 
 need_cluster
 need_ours
@@ -53,6 +56,6 @@ if [ "$yes" = no ]; then
 fi
 
 step "removing everything"
-kubectl delete namespace "$namespace" --timeout="$timeout" ||
+kubectl delete namespace "$namespace" --timeout="${timeout}s" ||
     fail "not everything is gone; kubectl get all --namespace $namespace shows what is left. It is safe to run this again"
 say "Cambist is gone. Volumes that your cluster keeps when their claims are deleted are yours to remove: kubectl get pv"

@@ -4,8 +4,10 @@
 //! Where there is no kubectl this is left out as the manifests are.
 
 mod api;
+mod base64;
 mod http;
 mod scenes;
+mod troubles;
 
 use std::fs;
 use std::io::Write as _;
@@ -27,10 +29,13 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     // Each has a machine and a cluster of its own, and mostly waits for kubectl.
     std::thread::scope(|scope| {
         let kubectl = &kubectl;
-        let playing = scenes::ALL.map(|(name, play)| {
-            let played = scope.spawn(move || play(&Scene::new(root, kubectl, Mood::Fine)?));
-            (name, played)
-        });
+        let all = scenes::ALL.into_iter().chain(troubles::ALL);
+        let playing: Vec<_> = all
+            .map(|(name, play)| {
+                let played = scope.spawn(move || play(&Scene::new(root, kubectl, Mood::Fine)?));
+                (name, played)
+            })
+            .collect();
         let mut all = Ok(());
         for (name, played) in playing {
             match played.join() {
@@ -92,17 +97,12 @@ impl Scene {
             address,
             folder,
         };
-        // The stub has no schemas to validate by; everything else of kubectl is as it is.
-        let kubectl = kubectl.display();
-        scene.program(
-            "kubectl",
-            &format!(
-                "for word in \"$@\"; do case $word in apply | create) set -- \"$@\" --validate=false; break ;; esac; done\n\
-                 exec {kubectl} \"$@\""
-            ),
-        )?;
+        scene.kubectl("")?;
         // A registry that has the image of this name.
-        scene.program("skopeo", "[ \"$3\" = docker://example.com/cambist:1 ]")?;
+        scene.program(
+            "skopeo",
+            "[ \"$3\" = docker://example.com/cambist:1 ] || { echo 'manifest unknown' >&2; exit 1; }",
+        )?;
         scene.program("docker", "exit 1")?;
         scene.program("podman", "exit 1")?;
         scene.program("buildah", "exit 1")?;
@@ -124,6 +124,19 @@ impl Scene {
         );
         fs::write(self.folder.path().join("home/config"), config)?;
         Ok(())
+    }
+
+    /// The real kubectl, which does this first.
+    fn kubectl(&self, first: &str) -> Result<()> {
+        // The stub has no schemas to validate by; everything else of kubectl is as it is.
+        let kubectl = self.kubectl.display();
+        self.program(
+            "kubectl",
+            &format!(
+                "{first}\nfor word in \"$@\"; do case $word in apply | create) set -- \"$@\" --validate=false; break ;; esac; done\n\
+                 exec {kubectl} \"$@\""
+            ),
+        )
     }
 
     /// Puts a shell script before all other programs of this name.

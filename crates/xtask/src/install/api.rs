@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::base64;
 use super::http::{self, Answer, Request};
 
 /// The kinds it knows: group and version, plural, kind, whether they lie in namespaces.
@@ -86,11 +87,13 @@ impl Cluster {
         self.state().objects.keys().map(|path| short(path)).collect()
     }
 
-    /// The data of a Secret.
-    pub(super) fn secret(&self, name: &str) -> Map<String, Value> {
+    /// The data of a Secret, decoded.
+    pub(super) fn secret(&self, name: &str) -> BTreeMap<String, String> {
         let path = format!("/api/v1/namespaces/prj/secrets/{name}");
         let found = self.state().objects.get(&path).cloned().unwrap_or_default();
-        found["data"].as_object().cloned().unwrap_or_default()
+        let data = found["data"].as_object().into_iter().flatten();
+        data.map(|(key, value)| (key.clone(), base64::decoded(value.as_str().unwrap_or_default())))
+            .collect()
     }
 
     /// Takes a key out of a Secret.
@@ -234,7 +237,7 @@ impl State {
         object["metadata"]["resourceVersion"] = json!("1");
         if let Some(Value::Object(said)) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
             for (key, value) in said {
-                object["data"][key] = value;
+                object["data"][key] = json!(base64::encoded(value.as_str().unwrap_or_default()));
             }
         }
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
