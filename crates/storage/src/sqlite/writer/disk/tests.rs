@@ -1,6 +1,7 @@
 //! A disk that takes its time, or fails: who hears of what, and what is in the file afterwards.
 
 mod ahead;
+mod company;
 mod deaths;
 
 use std::fs::File;
@@ -128,9 +129,11 @@ impl Given {
         (tokio::spawn(async move { readers.run(count).await }), seen)
     }
 
+    /// The disk is asked for the next group, before an hour of company has passed.
     async fn disk_is_asked(self) -> Self {
         let waits = tokio::task::spawn_blocking(move || {
-            self.asked.recv().unwrap();
+            let asked = self.asked.recv_timeout(Duration::from_secs(60));
+            asked.expect("the disk is not asked");
             self
         });
         waits.await.unwrap()
@@ -246,14 +249,24 @@ async fn a_thread_that_dies_counts_as_a_disk_that_has_failed() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_the_next_thing_when_answered_waits_for_no_company() {
-    let mut given = a_disk(Duration::from_secs(60 * 60));
-    for number in 0..20 {
-        let (written, _) = given.write(number);
-        given = given.disk_is_asked().await;
+async fn no_commit_is_written_while_the_one_before_it_is_not_on_disk() {
+    let given = a_slow_disk();
+    let (first, _) = given.write(1);
+    let given = given.disk_is_asked().await;
+    let (second, inside) = given.write(2);
+    inside.await.unwrap();
+    // It would come into a group of its own if the second were committed already.
+    let (third, inside) = given.write(3);
+    inside.await.unwrap();
+    let written = given
+        .file()
+        .query_row("SELECT group_concat(n) FROM t", (), |row| row.get::<_, String>(0));
+    assert_eq!(written.as_deref(), Ok("1"));
+    for _ in 0..2 {
         given.disk.send(Ok(())).unwrap();
-        let answered = tokio::time::timeout(Duration::from_secs(60), written);
-        assert_eq!(answered.await.expect("an hour of company").unwrap(), Ok(1));
+    }
+    for written in [first, second, third] {
+        assert_eq!(written.await.unwrap(), Ok(1));
     }
 }
 

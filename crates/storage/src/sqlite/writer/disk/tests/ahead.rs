@@ -1,10 +1,20 @@
 //! What goes ahead of the disk (ADR 011): it waits for the commit, and nothing on top of it is there without it.
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+
+use contracts::ServiceName;
+use contracts::messages::Queue;
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Duration, Given, StoreError, Told, Tx, a_disk, a_slow_disk};
-use crate::sqlite::{Database, Desk};
+use crate::outbox::Destination;
+use crate::sqlite::{Database, Desk, OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER, OutboxRows, SqliteOutbox};
 
 impl Given {
     /// Writes a number; the second is told ahead of the disk.
@@ -20,7 +30,11 @@ impl Given {
         (tokio::spawn(async move { writer.run(job).await }), written)
     }
 
-    /// The numbers in the file after a power cut that left so many bytes of the log.
+    fn database(&self) -> Database {
+        Database::of(self.writer.clone(), self.readers.clone(), &self.path)
+    }
+
+    /// The numbers in the file after a power cut that left this of the log.
     fn after_a_power_cut(&self, log: &[u8]) -> Vec<i64> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
@@ -62,6 +76,7 @@ async fn nothing_goes_ahead_of_a_commit_that_fails() {
 #[tokio::test]
 async fn after_a_power_cut_no_step_is_there_without_the_one_that_led_to_it() {
     const STEPS: i64 = 8;
+    const BLOCK: usize = 4_096;
     let given = a_slow_disk();
     // The log holds nothing but the steps.
     let emptied = given
@@ -79,14 +94,23 @@ async fn after_a_power_cut_no_step_is_there_without_the_one_that_led_to_it() {
         }
     }
     let log = std::fs::read(given.path.with_extension("db-wal")).unwrap();
-    let mut most = 0;
-    for left in (0..log.len()).step_by(512).chain([log.len()]) {
-        let found = given.after_a_power_cut(&log[..left]);
+    let steps_in = |log: &[u8], what: &str| {
+        let found = given.after_a_power_cut(log);
         let steps: Vec<i64> = (1..).take(found.len()).collect();
-        assert_eq!(found, steps, "with {left} bytes of the log");
-        most = most.max(found.len());
+        assert_eq!(found, steps, "with {what}");
+        i64::try_from(found.len()).unwrap()
+    };
+    assert_eq!(steps_in(&log, "all of it"), STEPS);
+    for left in (0..log.len()).step_by(512) {
+        assert!(steps_in(&log[..left], &format!("{left} bytes of the log")) < STEPS);
     }
-    assert_eq!(i64::try_from(most), Ok(STEPS));
+    // A disk keeps blocks in any order: later ones may be there, and an earlier one not.
+    for block in 0..log.len().div_ceil(BLOCK) {
+        let mut holed = log.clone();
+        let end = log.len().min((block + 1) * BLOCK);
+        holed[block * BLOCK..end].fill(0);
+        assert!(steps_in(&holed, &format!("a hole at block {block}")) < STEPS);
+    }
     given.disk.send(Ok(())).unwrap();
     for answer in answers {
         assert_eq!(answer.await.unwrap(), Ok(1));
@@ -111,21 +135,47 @@ async fn whoever_need_not_wait_is_answered_when_it_is_written_and_hears_of_what_
     }
 }
 
+/// Whoever is woken by an answer, and looks at once for what the outbox has for the dispatcher.
+struct Looks {
+    rows: Mutex<OutboxRows>,
+    finds: SyncSender<Option<String>>,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let row = self.rows.lock().unwrap().try_recv().ok();
+        self.finds.send(row.map(|row| row.payload)).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn who_is_answered_ahead_of_the_disk_finds_done_what_follows_the_job() {
     let given = a_slow_disk();
-    let (told, mut hears) = tokio::sync::mpsc::channel(1);
-    for number in 0..200 {
-        let told = told.clone();
-        let job = move |tx: &mut Tx<'_>| {
-            tx.once_written(move || told.try_send(number).unwrap());
-            Ok(())
-        };
-        given.writer.run_ahead(job).await.unwrap();
-        assert_eq!(hears.try_recv(), Ok(number));
-        given.disk.send(Ok(())).unwrap();
-        while given.asked.try_recv().is_ok() {}
-    }
+    let tables = [OUTBOX_SCHEMA, OUTBOX_TIMES, OUTBOX_TOGETHER].concat();
+    let tables = tables.replace("{service}", "wallet");
+    given.file().execute_batch(&tables).unwrap();
+    let (outbox, rows) = SqliteOutbox::new(ServiceName::Wallet, given.database(), 10);
+    let (finds, found) = sync_channel(1);
+    let waker = Waker::from(Arc::new(Looks {
+        rows: Mutex::new(rows),
+        finds,
+    }));
+    // Until it asks for the answer, nobody gives it.
+    let (open, inside) = given.write_slowly();
+    inside.await.unwrap();
+    let mut answer = pin!(given.writer.run_ahead(move |tx| {
+        let queue = Destination::Queue(Queue::SagaSteps);
+        outbox.put(tx, Timestamp::UNIX_EPOCH, queue, "its next step".to_owned());
+        Ok(())
+    }));
+    assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    given.go_on.send(()).unwrap();
+    let found = found.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(found.as_deref(), Some("its next step"));
+    assert_eq!(answer.await, Ok(()));
+    assert!(!open.is_finished(), "the disk has said nothing yet");
+    given.disk.send(Ok(())).unwrap();
+    assert_eq!(open.await.unwrap(), Ok(1));
 }
 
 #[tokio::test]
@@ -141,8 +191,7 @@ async fn the_next_step_of_a_lonely_order_waits_for_no_company() {
 
 /// A desk that writes numbers, and answers with how many were written together.
 fn a_desk(given: &Given) -> Desk<i64, usize> {
-    let database = Database::of(given.writer.clone(), given.readers.clone(), &given.path);
-    Desk::new(database, |tx, numbers: &[std::sync::Arc<i64>]| {
+    Desk::new(given.database(), |tx, numbers: &[Arc<i64>]| {
         for number in numbers {
             tx.execute("INSERT INTO t VALUES (?)", [**number])?;
         }
