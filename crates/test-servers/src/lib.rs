@@ -8,6 +8,7 @@
 //! still builds in seconds. What it knows of Cambist is what an operator knows: the commands, the settings, the probes.
 
 pub mod cluster;
+pub mod disk;
 pub mod nats;
 pub mod plans;
 pub mod postgres;

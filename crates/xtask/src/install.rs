@@ -4,7 +4,6 @@
 //! Where there is no kubectl this is left out as the manifests are.
 
 mod api;
-mod base64;
 mod http;
 mod scenes;
 mod troubles;

@@ -13,6 +13,7 @@ mod booking;
 mod books;
 mod crashes;
 mod decisions;
+mod disk;
 mod fate;
 mod listener;
 mod manners;

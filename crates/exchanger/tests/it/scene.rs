@@ -12,6 +12,7 @@ use exchanger::store::sqlite::SqliteExchanger;
 use exchanger::venue::simulated::{Conduct, Execution, Market, ScriptedManners, SimulatedVenue};
 use exchanger::{Dependencies, Rules, Service, Settings};
 use jiff::Timestamp;
+use rusqlite::Connection;
 use service_kit::internal::{Caller, InternalTokens};
 use service_kit::settings::Secret;
 use storage::StoreError;
@@ -148,11 +149,18 @@ pub(crate) fn database(folder: &TempDir) -> Database {
         durability: Durability::ProcessCrash,
         ..Options::default()
     };
-    let opened = Database::open(&folder.path().join("cambist.db"), options, |connection| {
-        migrate(connection, &[exchanger::migrations()], Timestamp::UNIX_EPOCH)?;
-        Ok::<(), NoDatabase>(())
-    });
-    opened.unwrap()
+    Database::open(&folder.path().join("cambist.db"), options, prepare).unwrap()
+}
+
+/// A database whose commits are on disk when `to_disk` says so.
+pub(crate) fn database_on(folder: &TempDir, to_disk: impl Fn() -> std::io::Result<()> + Send + 'static) -> Database {
+    let path = folder.path().join("cambist.db");
+    Database::open_on(&path, Options::default(), to_disk, prepare).unwrap()
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), NoDatabase> {
+    migrate(connection, &[exchanger::migrations()], Timestamp::UNIX_EPOCH)?;
+    Ok(())
 }
 
 fn manual_clock() -> Arc<ManualClock> {
@@ -190,7 +198,24 @@ impl Scene {
     /// The same, with a venue whose clock is its own.
     pub(crate) fn beside_a_venue_with(venue_clock: Arc<ManualClock>, clock: Arc<ManualClock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (stores, rows) = SqliteExchanger::new(database(&folder), TIMES, 1_000);
+        let database = database(&folder);
+        Self::in_database(folder, database, venue_clock, clock)
+    }
+
+    /// The same as a new one, on a disk of the caller's.
+    pub(crate) fn on_disk(to_disk: impl Fn() -> std::io::Result<()> + Send + 'static) -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), manual_clock());
+        let database = database_on(&folder, to_disk);
+        Self::in_database(folder, database, clock.clone(), clock)
+    }
+
+    fn in_database(
+        folder: TempDir,
+        database: Database,
+        venue_clock: Arc<ManualClock>,
+        clock: Arc<ManualClock>,
+    ) -> Self {
+        let (stores, rows) = SqliteExchanger::new(database, TIMES, 1_000);
         let stores = Stores {
             commands: Arc::new(stores.commands),
             outbox: Arc::new(stores.outbox),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
-use super::writer::COMPANY;
+use super::writer::{COMPANY, Force};
 use super::{Readers, Writer};
 use crate::StoreError;
 
@@ -117,6 +117,30 @@ impl Database {
         options: Options,
         prepare: impl FnOnce(&mut Connection) -> Result<(), E>,
     ) -> Result<Self, E> {
+        Self::open_forced_by(path, options, None, prepare)
+    }
+
+    /// As [`open`](Database::open), but commits are on disk when `to_disk` says so, which is called after each group of them
+    /// and must force the write-ahead log, whatever [`Options::durability`] says: for another kind of disk, or for one that
+    /// takes its time, by which a service's tests show what waits for it (ADR 011).
+    ///
+    /// # Errors
+    /// As [`open`](Database::open).
+    pub fn open_on<E: From<OpenError>>(
+        path: &Path,
+        options: Options,
+        to_disk: impl Fn() -> std::io::Result<()> + Send + 'static,
+        prepare: impl FnOnce(&mut Connection) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        Self::open_forced_by(path, options, Some(Box::new(to_disk)), prepare)
+    }
+
+    fn open_forced_by<E: From<OpenError>>(
+        path: &Path,
+        options: Options,
+        to_disk: Option<Force>,
+        prepare: impl FnOnce(&mut Connection) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -152,10 +176,10 @@ impl Database {
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(sqlite)?;
         let writer = log_of(path).and_then(|log| {
-            let to_disk: Box<dyn Fn() -> std::io::Result<()> + Send> = match options.durability {
+            let to_disk = to_disk.unwrap_or_else(|| match options.durability {
                 Durability::PowerCut => Box::new(move || log.sync_data()),
                 Durability::ProcessCrash => Box::new(|| Ok(())),
-            };
+            });
             Writer::start(connection, beside, options.queue.max(1), to_disk, COMPANY, lock)
         });
         let writer = writer.map_err(|error| OpenError::File {

@@ -28,8 +28,8 @@ use rusqlite::config::DbConfig;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub(super) use self::disk::Forced;
-use self::disk::{Disk, Force, answer};
+use self::disk::{Disk, answer};
+pub(super) use self::disk::{Force, Forced};
 use self::group::{CommitGuard, Group};
 pub use self::job::Tx;
 use self::job::{Answer, Job, Pending, text_of};

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::base64;
 use super::http::{self, Answer, Request};
 
 /// The kinds it knows: group and version, plural, kind, whether they lie in namespaces.
@@ -92,8 +93,7 @@ impl Cluster {
         let path = format!("/api/v1/namespaces/prj/secrets/{name}");
         let found = self.state().objects.get(&path).cloned().unwrap_or_default();
         let data = found["data"].as_object().into_iter().flatten();
-        data.map(|(key, value)| (key.clone(), base64::decoded(value.as_str().unwrap_or_default())))
-            .collect()
+        data.map(|(key, value)| (key.clone(), plain(value))).collect()
     }
 
     /// Takes a key out of a Secret.
@@ -113,6 +113,12 @@ impl Cluster {
     pub(super) fn put(&self, path: &str, object: Value) {
         self.state().objects.insert(path.to_owned(), object);
     }
+}
+
+/// A value of a Secret's data; empty where a cluster would have refused it.
+fn plain(value: &Value) -> String {
+    let bytes = STANDARD.decode(value.as_str().unwrap_or_default());
+    String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }
 
 /// `deployments/wallet` of a path.
@@ -237,7 +243,7 @@ impl State {
         object["metadata"]["resourceVersion"] = json!("1");
         if let Some(Value::Object(said)) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
             for (key, value) in said {
-                object["data"][key] = json!(base64::encoded(value.as_str().unwrap_or_default()));
+                object["data"][key] = json!(STANDARD.encode(value.as_str().unwrap_or_default()));
             }
         }
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();

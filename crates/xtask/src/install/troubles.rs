@@ -1,6 +1,8 @@
 //! Scenes of what others do or do not do: operators, clusters, registries, whoever closes the terminal.
 
 use anyhow::{Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::Scene;
@@ -78,7 +80,7 @@ fn external(scene: &Scene) -> Result<()> {
 fn passwords(scene: &Scene) -> Result<()> {
     scene.shell("dash", NAMESPACE, "")?.expect(0, "created")?;
     for password in ["p@ss", "pass\n", ""] {
-        let data = json!({"user": super::base64::encoded("own"), "password": super::base64::encoded(password)});
+        let data = json!({"user": STANDARD.encode("own"), "password": STANDARD.encode(password)});
         let secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "postgres"}, "data": data});
         scene.cluster.put("/api/v1/namespaces/prj/secrets/postgres", secret);
         for overlay in ["default", "external"] {

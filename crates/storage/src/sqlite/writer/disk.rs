@@ -23,7 +23,7 @@ use super::metrics::WriterMetrics;
 use crate::StoreError;
 
 /// Forces to disk whatever was written.
-pub(super) type Force = Box<dyn Fn() -> io::Result<()> + Send>;
+pub(in crate::sqlite) type Force = Box<dyn Fn() -> io::Result<()> + Send>;
 
 /// A group whose frames are written.
 struct Written {
