@@ -4,7 +4,9 @@
 //! equal credits at every commit; no customer's balance and not the hot wallet's is ever negative; a transfer that is
 //! booked twice is booked once; a hold that was refused once stays refused.
 //!
-//! It has no public routes, no worker and no queue: it answers, durably, and never acts by itself. Internal routes:
+//! It has no public routes, no worker and no queue: it answers, and never acts by itself. What it answers is on disk; only a
+//! neighbour in its own process, whose next step is a transaction of the same database, is answered ahead (ADR 011).
+//! Internal routes:
 //! `GET`, `POST`, `PATCH /wallet/{user_id}`, `GET /wallet/{user_id}/transactions`, `POST /transfers`.
 
 mod api;

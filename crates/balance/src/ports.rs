@@ -18,8 +18,9 @@ pub const MAX_LINES: usize = 101;
 /// The books.
 ///
 /// Every implementation MUST
-/// - answer only when what it answers is on disk, and change nothing when it answers an error, except that after
-///   [`StoreError::Unavailable`] a caller cannot know: all verbs are idempotent so that it may ask again;
+/// - answer only when what it answers is on disk, except by [`post_ahead`](LedgerStore::post_ahead);
+/// - change nothing when it answers an error, except that after [`StoreError::Unavailable`] and [`StoreError::Unknown`] a
+///   caller cannot know: all verbs are idempotent so that it may ask again;
 /// - run calls as if one after the other: no two decisions may rest on the same balance;
 /// - show a read everything that was answered before the read began, and never a part of a transaction.
 #[async_trait]

@@ -1,5 +1,5 @@
 //! Private copies of the real servers that tests run against, on loopback ports and in folders of their own, and of Cambist
-//! itself beside them: as one process, or as ten.
+//! itself beside them: as one process, or as ten. And [a disk](disk) that takes its time, as real ones do.
 //!
 //! What it keeps true: a server ends with the process that started it, however that ends, and takes its folder with it; no
 //! test depends on a server that happens to run; a server that is not installed fails the test and says what helps.

@@ -10,6 +10,7 @@ mod chain;
 mod coins;
 mod compensate;
 mod crash;
+mod disk;
 mod fuse;
 mod illegible;
 mod ledger;

@@ -1,5 +1,6 @@
 //! Where a world's commands and transfers lie, and what an auditor reads of them.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use bc_gateway::store::audit::{ExpectedCoins, WithdrawalFact};
 use bc_gateway::store::sqlite::{SqliteBcGateway, audit};
 use contracts::OrderId;
 use jiff::Timestamp;
+use rusqlite::Connection;
 use storage::commands::{CommandStore, CommandTimes};
 use storage::outbox::{OutboxRows, OutboxStore};
 use storage::sqlite::{Database, Durability, OpenError, Options, migrate};
@@ -50,11 +52,17 @@ pub(crate) fn open(path: &Path) -> Database {
         durability: Durability::ProcessCrash,
         ..Options::default()
     };
-    Database::open(path, options, |connection| -> Result<(), OpenError> {
-        migrate(connection, &[bc_gateway::migrations()], Timestamp::UNIX_EPOCH).unwrap();
-        Ok(())
-    })
-    .unwrap()
+    Database::open(path, options, prepare).unwrap()
+}
+
+/// The same, whose commits are on disk when `to_disk` says so.
+pub(crate) fn open_on(path: &Path, to_disk: impl Fn() -> io::Result<()> + Send + 'static) -> Database {
+    Database::open_on(path, Options::default(), to_disk, prepare).unwrap()
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
+    migrate(connection, &[bc_gateway::migrations()], Timestamp::UNIX_EPOCH).unwrap();
+    Ok(())
 }
 
 /// A process's stores in this database.

@@ -48,5 +48,8 @@ pub trait Balance: Send + Sync {
     /// Books postings, at most [`crate::ledger::MAX_POSTINGS`], in one transaction; `outcomes[i]` answers
     /// `postings[i]`. One posting's refusal never undoes another. Idempotent by transfer id: an unanswered
     /// call is made again with the same content.
+    ///
+    /// Where both sides share a process and its database, it MAY answer before the booking is on disk, if nothing that is
+    /// written after the answer can be on disk without it (ADR 011): who tells anything outside of it writes that down first.
     async fn post(&self, postings: Vec<Posting>) -> Result<Vec<PostingOutcome>, ClientError>;
 }
