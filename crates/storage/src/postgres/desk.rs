@@ -126,6 +126,8 @@ impl<W: Work> Turn<W> {
             }
             let Inner { database, work, .. } = &*self.desk;
             let done: Result<_, StoreError> = in_transaction!(database, tx => work.together(&mut tx, &calls));
+            // Before the answers: what a call keeps taken is free again when its caller goes on.
+            drop(calls);
             // Nobody listens any more when a caller gave up waiting; it is done all the same.
             match done {
                 Ok(outcomes) => {

@@ -166,9 +166,11 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Turn<I, O> {
 }
 
 fn answer<I, O>(served: Vec<(Waiting<I, O>, O)>) {
-    for (waiting, outcome) in served {
+    for (Waiting { item, answer, .. }, outcome) in served {
+        // Before the answer: what the item keeps taken is free again when its caller goes on.
+        drop(item);
         // Nobody listens any more when the caller gave up waiting; it is done all the same.
-        let _ = waiting.answer.send(outcome);
+        let _ = answer.send(outcome);
     }
 }
 

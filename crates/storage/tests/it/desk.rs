@@ -64,6 +64,23 @@ async fn whoever_need_not_wait_for_the_disk_is_served_in_the_same_batch() {
 }
 
 #[tokio::test]
+async fn nothing_of_an_item_is_left_at_the_desk_when_its_caller_is_answered() {
+    let given = open_fresh();
+    let desk = Desk::new(given.database.clone(), |_, items: &[Arc<Arc<()>>]| {
+        Ok(vec![(); items.len()])
+    });
+    let taken = Arc::new(());
+    // Whoever answers is another thread, and only seldom slower than who is answered.
+    for _ in 0..1_000 {
+        let brought = tokio::join!(desk.bring(Arc::clone(&taken)), desk.bring(Arc::clone(&taken)));
+        assert_eq!(brought, (Ok(()), Ok(())));
+        assert_eq!(Arc::strong_count(&taken), 1);
+        assert_eq!(desk.bring_ahead(Arc::clone(&taken)).await, Ok(()));
+        assert_eq!(Arc::strong_count(&taken), 1);
+    }
+}
+
+#[tokio::test]
 async fn one_whose_work_fails_or_panics_fails_alone() {
     for bad in [13, 26] {
         let given = open_fresh();

@@ -41,6 +41,22 @@ impl Work for Storing {
     }
 }
 
+/// Does nothing with what it is brought.
+struct Idle;
+
+impl Work for Idle {
+    type Call = Arc<()>;
+    type Answer = ();
+
+    fn items(_: &Arc<()>) -> usize {
+        1
+    }
+
+    async fn together(&self, _: &mut Tx, calls: &[Arc<Arc<()>>]) -> Result<Vec<Result<(), StoreError>>, TxError> {
+        Ok(vec![Ok(()); calls.len()])
+    }
+}
+
 async fn a_desk() -> (Given, Desk<Storing>) {
     let given = a_fresh_store().await;
     let table = "CREATE TABLE exchanger.numbers (number bigint PRIMARY KEY);
@@ -90,6 +106,18 @@ async fn brought_together(given: &Given, desk: &Desk<Storing>, calls: Vec<Vec<i6
     }
     gate.roll_back().await;
     join_all(brought).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_call_is_left_at_the_desk_when_its_caller_is_answered() {
+    let given = a_fresh_store().await;
+    let desk = Desk::new(given.database.clone(), Idle);
+    let taken = Arc::new(());
+    // Whoever answers may be another thread, and is only seldom slower than who is answered.
+    for _ in 0..500 {
+        assert_eq!(desk.bring(Arc::clone(&taken)).await, Ok(()));
+        assert_eq!(Arc::strong_count(&taken), 1);
+    }
 }
 
 #[tokio::test]
