@@ -9,6 +9,12 @@ use test_kit::waiting::{PATIENCE, eventually};
 
 /// The counters that hold guessing back are there to change. Everything else is business.
 const NO_BUSINESS: [&str; 1] = ["auth_login_failures"];
+/// What bc_gateway counts every few seconds, whoever asks for what: which transfers to customers are in the count of their
+/// coins, and when that was looked at.
+const GOES_ON: [(&str, &[&str]); 2] = [
+    ("bc_gateway_coins", &["coins", "marked", "checked_at"]),
+    ("bc_gateway_transfers", &["counted"]),
+];
 
 /// Every row of every table of our database, of the venue's and of the chain's, and the number of mails.
 #[derive(PartialEq, Eq)]
@@ -72,6 +78,12 @@ impl Books {
     }
 }
 
+fn goes_on(table: &str, column: &str) -> bool {
+    GOES_ON
+        .iter()
+        .any(|(of, columns)| *of == table && columns.contains(&column))
+}
+
 fn read(path: &Path, tables: &mut BTreeMap<String, Vec<String>>) {
     let database = storage::sqlite::reader(path).unwrap();
     // One transaction, so that all tables are of one moment.
@@ -86,9 +98,12 @@ fn read(path: &Path, tables: &mut BTreeMap<String, Vec<String>>) {
         .unwrap();
     for name in names.into_iter().filter(|name| !NO_BUSINESS.contains(&name.as_str())) {
         let mut all = moment.prepare(&format!("SELECT * FROM {name}")).unwrap();
-        let columns = all.column_count();
+        let columns = all.column_names().enumerate();
+        let at_rest: Vec<_> = columns
+            .filter_map(|(at, column)| (!goes_on(&name, column)).then_some(at))
+            .collect();
         let rows = all.query_map((), |row| {
-            let values: Vec<Value> = (0..columns).map(|at| row.get(at)).collect::<Result<_, _>>()?;
+            let values: Vec<Value> = at_rest.iter().map(|at| row.get(*at)).collect::<Result<_, _>>()?;
             Ok(format!("{values:?}"))
         });
         let mut rows: Vec<String> = rows.unwrap().collect::<Result<_, _>>().unwrap();
