@@ -15,8 +15,8 @@ pub enum StoreError {
     /// database says; a caller that must know asks again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The database or its disk was lost while it committed: everything is done, or nothing, and nobody can say which. A caller asks
-    /// again, or leaves it to whoever sweeps; to take it for refused would be to lose what was done.
+    /// The database or its disk was lost before it could say what became of it: everything is done, or nothing, and nobody can
+    /// say which. A caller asks again, or leaves it to whoever sweeps; to take it for refused would be to lose what was done.
     #[error("the store went away during a commit, which may have been done: {0}")]
     Unknown(String),
 }

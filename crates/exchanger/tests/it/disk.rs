@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::clients::Submission;
 use exchanger::ports::{Answer, ClientOrderId, Venue, VenueName, VenueOrder};
-use exchanger::{Dependencies, Service};
+use exchanger::{Dependencies, Service, Settings};
 use service_kit::shutdown::Shutdown;
 use storage::commands::Settlement;
 use test_servers::disk::{SlowDisk, slow};
@@ -49,9 +49,15 @@ impl Venue for Counting {
     }
 }
 
+/// A service with this venue, which sweeps once, when it starts.
 fn beside(scene: &Scene, venue: &Arc<Counting>) -> Service {
+    let settings = Settings {
+        sweep_every: Duration::from_secs(3_600),
+        ..scene.dependencies.settings
+    };
     Service::new(Dependencies {
         venue: Arc::clone(venue) as _,
+        settings,
         ..scene.dependencies.clone()
     })
 }
@@ -103,10 +109,13 @@ async fn the_venue_is_not_asked_before_the_command_is_on_disk() {
     let venue = Counting::new();
     let service = beside(&scene, &venue);
     let shutdown = Shutdown::new();
+    disk.hold();
     service.start_worker(&shutdown);
+    // Its first look for work is a commit too.
+    all_wait_for(&disk).await;
+    disk.keep();
     let command = buy(1, "30");
     scene.books.hold(order(1), user(), command.amount);
-    disk.hold();
     let client = service.client();
     let submitted = tokio::spawn(async move { client.submit(vec![command]).await });
     all_wait_for(&disk).await;
@@ -139,6 +148,8 @@ async fn nobody_has_a_claim_before_it_is_on_disk() {
         progress: None,
     };
     scene.settle(exchange(1), claimed.epoch, settlement).await;
+    // It is answered ahead of the disk; whoever reads it is not.
+    scene.record(exchange(1)).await;
     disk.hold();
     let (store, now) = (Arc::clone(&scene.store), contracts::Clock::now(&*scene.clock));
     let due = tokio::spawn(async move { store.claim_due(now, 10).await });

@@ -40,9 +40,9 @@ use crate::StoreError;
 /// The most jobs that share a commit: bounds the time until the first of them is answered.
 const MAX_JOBS_PER_COMMIT: usize = 1_024;
 
-/// How long a group stays open that began while another, of several jobs, was on its way to disk. Then there is load, and the next commit has
-/// the more to carry: 7 % more orders a second with two milliseconds, no more with four, fewer with ten (measured with every
-/// group held open).
+/// How long a group stays open that began while another, of several jobs, was on its way to disk. Then there is load, and
+/// the next commit has the more to carry: 7 % more orders a second with two milliseconds, no more with four, fewer with ten
+/// (measured with every group held open). What a desk serves together is one job.
 pub(super) const COMPANY: Duration = Duration::from_millis(2);
 
 /// How long a caller waits for room in the queue before it is told that the store is overloaded.
@@ -55,12 +55,14 @@ pub struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
     metrics: Arc<WriterMetrics>,
     forced: Forced,
+    _lock: Arc<File>,
 }
 
 impl Writer {
-    /// Starts the thread that owns `connection`; `beside` is another one to the same database, for copying its log. At most `capacity` jobs wait. `to_disk` forces a commit to disk; a
-    /// group stays open for `company` that began while another was on its way there ([`COMPANY`], but for tests); `lock` is
-    /// held until the last of them is done.
+    /// Starts the thread that owns `connection`; `beside` is another one to the same database, for copying its log. At most
+    /// `capacity` jobs wait. `to_disk` forces a commit to disk; a group stays open for `company` that began while another was
+    /// on its way there ([`COMPANY`], but for tests). `lock` is held until the last job is done and the last of these has
+    /// gone, also where the thread has died: whoever takes it next takes everybody else for dead.
     ///
     /// # Errors
     /// When SQLite or the operating system refuse.
@@ -81,6 +83,7 @@ impl Writer {
         let disk = Disk::start(to_disk, forced.clone(), Arc::clone(&metrics))?;
         let waits = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let counted = Arc::clone(&metrics);
+        let held = Arc::clone(&lock);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
@@ -103,9 +106,14 @@ impl Writer {
                 }
                 // The connection first: whoever gets the lock next finds a closed database.
                 drop(connection);
-                drop(lock);
+                drop(held);
             })?;
-        Ok(Self { jobs, metrics, forced })
+        Ok(Self {
+            jobs,
+            metrics,
+            forced,
+            _lock: lock,
+        })
     }
 
     /// How far the commits have got.
@@ -208,6 +216,7 @@ async fn write(
             metrics.failed_groups.one();
             tracing::error!(%error, jobs = jobs.len(), "a group of transactions could not be committed");
             answer(jobs.drain(..), &Err(error));
+            log.make_room();
         }
         if !disk.has_failed() {
             log.keep_short(connection);

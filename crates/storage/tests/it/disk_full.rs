@@ -1,5 +1,8 @@
 //! A full disk: whoever was told yes finds it there, whoever was told no does not, and it goes on when there is room.
 
+use std::path::Path;
+use std::time::Duration;
+
 use storage::StoreError;
 use storage::sqlite::{Database, Options, Tx};
 
@@ -95,4 +98,30 @@ async fn when_there_is_room_again_everything_goes_on() {
         .await
         .unwrap();
     database.writer().run(|tx| heavy(tx)).await.unwrap();
+}
+
+/// What tells a log from the one before it (SQLite documentation, "Database File Format", section 4.1).
+fn salt_of_the_log(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("test.db-wal")).unwrap()[16..24].to_vec()
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_the_log_begins_anew_in_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = on_a_small_disk(&folder).await;
+    let before = salt_of_the_log(folder.path());
+    let begins_anew = async {
+        for number in 0.. {
+            // While nothing can be stored it is copied.
+            for _ in 0..50 {
+                assert!(database.writer().run(|tx| heavy(tx)).await.is_err());
+            }
+            set(&database, number).await.unwrap();
+            if salt_of_the_log(folder.path()) != before {
+                break;
+            }
+        }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(60), begins_anew).await;
+    begun.expect("the log, which is short, goes on growing");
 }

@@ -5,9 +5,10 @@
 //! their order: what was written on top of another commit is never on disk without it.
 //!
 //! What it keeps true: nobody hears of a commit before it is on disk, neither whoever wrote it nor whoever reads it
-//! ([`Forced::catch_up`]), but for what stays in this process and leads to commits on top of it (ADR 011); after a disk that failed to keep what it was given nothing is stored and nothing is told any
-//! more, because nobody knows what of it is there (PostgreSQL wiki, "Fsync Errors"). The process ends, and the next one
-//! writes what it can still read once more before it trusts it (`Database::open`).
+//! ([`Forced::catch_up`]), but for what stays in this process and leads to commits on top of it (ADR 011). After a disk that
+//! failed to keep what it was given, and after a commit that failed and may be in the log all the same, nothing is stored and
+//! nothing is told any more, because nobody knows what of it is there (PostgreSQL wiki, "Fsync Errors"). The process ends,
+//! and the next one writes what it can still read once more before it trusts it (`Database::open`).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -179,7 +180,7 @@ impl Disk {
 
     /// Commits by `commit`, and has `jobs` forced to disk and answered; to be called when the disk is free. When the commit
     /// fails, the jobs stay where they are, and an empty group takes their place in the line: whoever reads may still wait
-    /// for the group before it to be answered.
+    /// for the group before it to be answered. One that fails and may be written ([`StoreError::Unknown`]) is a failed disk.
     pub(super) async fn commit(
         &mut self,
         jobs: &mut Vec<Box<dyn Job>>,
@@ -189,6 +190,10 @@ impl Disk {
         let number = self.progress.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let watch = Stopwatch::start();
         let committed = commit();
+        if matches!(committed, Err(StoreError::Unknown(_))) {
+            // What may be in the log would be forced with what comes next, and the next process acts upon it.
+            self.progress.fail();
+        }
         self.company = jobs.len() > 1;
         let written = Written {
             number,

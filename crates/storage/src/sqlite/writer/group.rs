@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::metrics::WriterMetrics;
 use crate::StoreError;
@@ -89,9 +89,16 @@ impl<'c> Group<'c> {
         execute(&mut self.keep)
     }
 
+    /// Commits what the jobs did.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it is sure not to be in the log; [`StoreError::Unknown`] when it may be.
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         let commit = &mut self.commit;
-        self.guard.let_pass(|| execute(commit))
+        self.guard
+            .let_pass(|| commit.execute(()))
+            .map(drop)
+            .map_err(|error| why_not(&error))
     }
 
     /// After a failure the transaction may still be open, or not: both are fine here.
@@ -104,6 +111,46 @@ impl<'c> Group<'c> {
     }
 }
 
+/// The last frame makes a commit of those before it, and SQLite has more to do when that is written: it notes them in the
+/// index that connections share. What fails there leaves a commit in the log which this process takes for undone, and the
+/// next one for done. Where the disk had no room for a frame, or something objected before, the last one is not whole.
+fn why_not(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy) => {
+            StoreError::Unavailable(error.to_string())
+        }
+        _ => StoreError::Unknown(error.to_string()),
+    }
+}
+
 fn execute(statement: &mut Statement<'_>) -> Result<(), StoreError> {
     statement.execute(()).map(drop).map_err(StoreError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_is_undone_for_sure_only_where_its_last_frame_cannot_be_whole() {
+        let failed = |code| why_not(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
+            ffi::SQLITE_CONSTRAINT_COMMITHOOK,
+            ffi::SQLITE_BUSY,
+        ] {
+            assert!(matches!(failed(code), StoreError::Unavailable(_)), "{code}");
+        }
+        for code in [
+            ffi::SQLITE_IOERR_SHMSIZE,
+            ffi::SQLITE_IOERR_SHMMAP,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_NOMEM,
+        ] {
+            assert!(matches!(failed(code), StoreError::Unknown(_)), "{code}");
+        }
+    }
 }

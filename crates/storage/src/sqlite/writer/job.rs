@@ -146,7 +146,6 @@ where
             Err(error) => {
                 tracing::error!(%error, "a transaction failed and was rolled back");
                 self.done = Some(Err(error.clone()));
-                give_up(tx.once_written.into_iter().chain(tx.after_commit));
                 // What broke the whole group is what broke this job.
                 group.undo().map_err(|_| error)
             }
@@ -182,18 +181,6 @@ fn carry_out(effects: impl IntoIterator<Item = Effect>) {
     for effect in effects {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(effect)) {
             tracing::error!(panic = text_of(panic.as_ref()), "what follows a commit panicked");
-        }
-    }
-}
-
-/// What a failed job leaves behind may panic when it is dropped, and must not take its group along.
-fn give_up(effects: impl IntoIterator<Item = Effect>) {
-    for effect in effects {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(effect))) {
-            tracing::error!(
-                panic = text_of(panic.as_ref()),
-                "what would have followed a transaction panicked"
-            );
         }
     }
 }

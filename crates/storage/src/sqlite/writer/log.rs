@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
+use tokio::time::Instant;
 
 use self::copier::{Copier, Progress};
 use super::disk::Forced;
@@ -35,6 +36,8 @@ struct Limits {
     wait_at: i32,
     /// How long readers are waited for at most. Nobody can write meanwhile.
     wait: Duration,
+    /// How often at most the log is copied to make room.
+    room_every: Duration,
 }
 
 const LIMITS: Limits = Limits {
@@ -42,6 +45,7 @@ const LIMITS: Limits = Limits {
     rest: 1_000,
     wait_at: 40_000,
     wait: Duration::from_millis(200),
+    room_every: Duration::from_secs(1),
 };
 
 /// What a copy has come to.
@@ -62,6 +66,9 @@ pub(super) struct Log {
     forced: Forced,
     limits: Limits,
     next_at: i32,
+    /// Whether room is wanted, and when it was asked for last.
+    room_wanted: bool,
+    room_asked: Option<Instant>,
 }
 
 impl Log {
@@ -91,7 +98,19 @@ impl Log {
             forced,
             limits,
             next_at: limits.copy_at,
+            room_wanted: false,
+            room_asked: None,
         })
+    }
+
+    /// A group could not be stored, perhaps for lack of room: the log is copied next, however short it is. Then it begins
+    /// anew, in the room that it has.
+    pub(super) fn make_room(&mut self) {
+        let just_now = self.room_asked.is_some_and(|at| at.elapsed() < self.limits.room_every);
+        if !just_now {
+            self.room_wanted = true;
+            self.room_asked = Some(Instant::now());
+        }
     }
 
     /// Copies the log if it is long. To be called between transactions.
@@ -119,7 +138,8 @@ impl Log {
                 // It began anew.
                 self.next_at = self.limits.copy_at;
             }
-            if pages >= self.next_at {
+            if pages >= self.next_at || self.room_wanted {
+                self.room_wanted = false;
                 self.copier.begin();
             }
             return Ok(());
@@ -136,6 +156,10 @@ impl Log {
         }
         // Not again at the next commit if it does not succeed now: a copy costs two fsyncs.
         self.next_at = pages.saturating_add(self.limits.copy_at);
+        if copied.full {
+            // The writer would find no more room than the copier.
+            return Ok(());
+        }
         if pages >= self.limits.wait_at {
             self.wait_for_readers(connection)
         } else {
@@ -201,14 +225,19 @@ mod tests {
         rest: 5,
         wait_at: 60,
         wait: Duration::from_secs(60),
+        room_every: Duration::from_secs(60),
     };
 
     fn a_database(path: &Path) -> (Connection, Log) {
+        a_database_within(path, SMALL)
+    }
+
+    fn a_database_within(path: &Path, limits: Limits) -> (Connection, Log) {
         let mut connection = Connection::open(path).unwrap();
         let schema = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE t (content BLOB)";
         connection.execute_batch(schema).unwrap();
         let beside = Connection::open(path).unwrap();
-        let log = Log::watch_within(&mut connection, beside, Forced::new(), SMALL).unwrap();
+        let log = Log::watch_within(&mut connection, beside, Forced::new(), limits).unwrap();
         (connection, log)
     }
 
@@ -280,6 +309,21 @@ mod tests {
             log.keep_short(&connection);
         }
         assert!(!log.forced.has_failed() && longest < 100, "{longest}");
+    }
+
+    #[test]
+    fn a_short_log_begins_anew_where_room_is_wanted_though_not_at_each_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (connection, mut log) = a_database_within(&folder.path().join("test.db"), LIMITS);
+        log.limits.room_every = Duration::from_secs(3_600);
+        let [_, before] = [(); 2].map(|()| write(&connection, &mut log));
+        log.make_room();
+        assert!(write(&connection, &mut log) > before);
+        let anew = write(&connection, &mut log);
+        assert!(anew < before, "{anew}");
+        log.make_room();
+        let [_, after] = [(); 2].map(|()| write(&connection, &mut log));
+        assert!(after > anew, "it was copied just now");
     }
 
     #[test]

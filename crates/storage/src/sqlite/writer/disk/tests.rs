@@ -195,9 +195,12 @@ async fn after_a_disk_that_failed_nothing_is_stored_or_told_any_more() {
         ..
     } = given;
     drop((writer, readers));
-    while lock.strong_count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while lock.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
     assert!(
         path.with_extension("db-wal").exists(),
         "the next process writes the log once more"

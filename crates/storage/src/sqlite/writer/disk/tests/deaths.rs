@@ -1,4 +1,4 @@
-//! Disks that fail between two steps, threads that die, and jobs that try to take one along.
+//! Disks that fail between two steps, commits that may be there all the same, and threads that die.
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use rusqlite::Connection;
 
 use super::super::super::group::Group;
-use super::{Disk, Duration, Force, Forced, Job, StoreError, Tx, Writer, WriterMetrics, a_slow_disk};
+use super::{Disk, Duration, Force, Forced, Job, StoreError, Writer, WriterMetrics, a_slow_disk};
 
 /// A job that says what becomes of it.
 struct Watched(SyncSender<&'static str>);
@@ -90,27 +90,27 @@ async fn a_writer_that_cannot_start_counts_as_a_disk_that_has_failed() {
 }
 
 #[tokio::test]
-async fn what_a_failed_job_leaves_behind_harms_nobody() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("as arranged");
-        }
-    }
-    let given = a_slow_disk();
-    let job = |tx: &mut Tx<'_>| -> rusqlite::Result<()> {
-        let (first, second, third) = (Bomb, Bomb, Bomb);
-        tx.once_written(move || drop(first));
-        tx.once_written(move || drop(second));
-        tx.after_commit(move || drop(third));
-        Err(rusqlite::Error::QueryReturnedNoRows)
-    };
-    given.disk.send(Ok(())).unwrap();
-    let failed = given.writer.run(job).await;
-    assert!(
-        matches!(&failed, Err(StoreError::Unavailable(why)) if why.contains("no rows")),
-        "{failed:?}"
+async fn a_commit_that_fails_and_may_be_written_is_a_disk_that_has_failed() {
+    let progress = Forced::new();
+    let (asks, asked) = sync_channel(10);
+    let to_disk: Force = Box::new(move || {
+        let _ = asks.send(());
+        Ok(())
+    });
+    let mut disk = Disk::start(to_disk, progress.clone(), Arc::new(WriterMetrics::new())).unwrap();
+    let mut jobs = Vec::new();
+    let undone = || Err(StoreError::Unavailable("as arranged".to_owned()));
+    disk.commit(&mut jobs, undone).await.unwrap_err();
+    disk.is_free().await;
+    assert!(!progress.has_failed());
+    assert_eq!(asked.try_iter().count(), 1, "whoever reads may wait for it");
+    let perhaps = || Err(StoreError::Unknown("as arranged".to_owned()));
+    disk.commit(&mut jobs, perhaps).await.unwrap_err();
+    disk.finish();
+    assert!(progress.has_failed());
+    assert_eq!(
+        asked.try_iter().count(),
+        0,
+        "what is told to be undone is forced to disk"
     );
-    given.disk.send(Ok(())).unwrap();
-    assert_eq!(given.write(1).0.await.unwrap(), Ok(1));
 }
