@@ -45,7 +45,7 @@ pub(super) fn place_order(error: PlaceOrderError) -> Problem {
         PlaceOrderError::Frozen => Problem::new(ProblemCode::UserFrozen),
         PlaceOrderError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
         PlaceOrderError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
-            .with_detail("another order has this client_reference")
+            .with_detail("an order of this user has this client_reference already: the same one, if an earlier request got no clear answer")
             .with_extension("order_id", id.get()),
         PlaceOrderError::Store(error) => store(error),
         PlaceOrderError::Client(error) => error.into(),
@@ -58,7 +58,7 @@ pub(super) fn deposit(error: DepositError) -> Problem {
         DepositError::Frozen => Problem::new(ProblemCode::UserFrozen),
         DepositError::KeyReused => Problem::new(ProblemCode::IdempotencyKeyReused),
         DepositError::ReferenceTaken(id) => Problem::new(ProblemCode::Conflict)
-            .with_detail("another deposit has this reference")
+            .with_detail("a deposit of this user has this reference already: the same one, if an earlier request got no clear answer")
             .with_extension("deposit_id", id.get()),
         DepositError::Store(error) => store(error),
         DepositError::Client(error) => error.into(),

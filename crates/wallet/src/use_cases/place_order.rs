@@ -119,9 +119,10 @@ async fn resume(wallet: &Wallet, order: &Order, deadline: Instant) {
 /// `false` when its hold was refused before that could be said, by a dispatcher that this process does not hear of.
 ///
 /// # Errors
-/// [`StoreError::Unknown`] when that cannot be recorded and the request is `repeatable`: it has a key or a reference, and
-/// repeated it finds this order. Without, the user is told all the same, though not by mail if the hold is refused: the order is
-/// stored and comes to its end, and who hears that there is none orders a second time.
+/// [`StoreError::Unknown`] when that cannot be recorded and the request is `repeatable`: it has a key, and repeated it finds
+/// this order, or a reference, and repeated it is told this order's number. Without, the user is told all the same, though not
+/// by mail if the hold is refused: the order is stored and comes to its end, and who hears that there is none orders a second
+/// time.
 async fn promise(wallet: &Wallet, order: &Order, repeatable: bool) -> Result<bool, StoreError> {
     match try_to_promise(wallet, order).await {
         Err(error) if !repeatable => {

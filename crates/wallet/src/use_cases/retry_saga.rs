@@ -15,6 +15,10 @@ use crate::domain::Order;
 ///
 /// The order's row first: whatever happens to this process then, the sweep issues the step again. A caller that gets no
 /// answer repeats the whole.
+///
+/// # Errors
+/// [`ClientError::Unavailable`] also where the service of the step had no room for the request: the order is due by then, and
+/// the operator's act is on record, so nobody may hear that it was not looked at.
 pub(crate) async fn retry_saga(
     wallet: &Wallet,
     id: OrderId,
@@ -25,9 +29,13 @@ pub(crate) async fn retry_saga(
         return Ok(None);
     };
     let retried = match step_elsewhere(order.saga.state) {
-        Some(step @ Step::Withdraw) => Some(ports.bc_gateway.retry(id, step, instruction).await?),
-        Some(step) => Some(ports.exchanger.retry(id, step, instruction).await?),
+        Some(step @ Step::Withdraw) => Some(ports.bc_gateway.retry(id, step, instruction).await),
+        Some(step) => Some(ports.exchanger.retry(id, step, instruction).await),
         None => None,
     };
-    Ok(Some((order, retried)))
+    let retried = retried.transpose().map_err(|error| match error {
+        full @ ClientError::Overloaded { .. } => ClientError::Unavailable(full.to_string()),
+        told @ (ClientError::Unavailable(_) | ClientError::Denied(_)) => told,
+    });
+    Ok(Some((order, retried?)))
 }

@@ -175,6 +175,26 @@ async fn a_reversal_that_was_refused_is_tried_again_when_an_operator_wants_so() 
 }
 
 #[tokio::test]
+async fn a_retry_that_is_half_done_is_not_said_to_have_been_turned_away_unseen() {
+    let world = World::awake().await;
+    world.with_600().await;
+    world.exchanger.set(Venue::IsSilent);
+    let id = world.accepted("/buy/2", json!({"fiat_amount": 30})).await;
+    let reason = || Some(json!({"reason": "too slow"}));
+    *world.exchanger.is_full.lock().unwrap() = true;
+    let answer = world.ask("POST", &format!("/sagas/{id}/retry"), reason()).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["code"]),
+        (503, &json!("unavailable"))
+    );
+    let shown = world.ask("GET", &format!("/sagas/{id}"), None).await;
+    assert_eq!(shown.body["acts"][0]["verb"], "retry", "it is due, and on record");
+    *world.exchanger.is_full.lock().unwrap() = false;
+    let answer = world.ask("POST", &format!("/sagas/{id}/retry"), reason()).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_retry_makes_due_what_waits_and_does_nothing_to_what_has_ended() {
     let patient = wallet::Settings {
         pacing: wallet::Pacing {

@@ -2,6 +2,7 @@
 //!
 //! Every result is delivered twice, so that all of these tests are also tests of idempotence.
 
+mod auth;
 mod call;
 mod clock;
 mod ledger;
@@ -34,12 +35,13 @@ use wallet::ports::OrderStore as _;
 use wallet::store::sqlite::{SqliteWallet, audit};
 use wallet::{Dependencies, Deposits, Pacing, Service, Settings};
 
+pub(crate) use self::auth::AuthFake;
 use self::call::answer;
 pub(crate) use self::call::{Answer, Call};
 use self::clock::SetClock;
 pub(crate) use self::ledger::{Ledger, LedgerMode};
 pub(crate) use self::mailbox::Mailbox;
-pub(crate) use self::neighbours::{AuthFake, Chain, Gateway, Reversal, Trader, Venue, message};
+pub(crate) use self::neighbours::{Chain, Gateway, Reversal, Trader, Venue, message};
 use crate::samples::user;
 use crate::sqlite::open;
 

@@ -1,13 +1,12 @@
-//! The exchanger, the gateway and auth: each does what its test tells it to, once per command, and publishes its result again
+//! The exchanger and the gateway: each does what its test tells it to, once per command, and publishes its result again
 //! when it is asked again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::clients::{
-    Auth, BcGateway, ClientError, ExchangeCommand, Exchanger, Jwk, Jwks, Side, Submission, User, WithdrawCommand,
-};
+use contracts::clients::{BcGateway, ClientError, ExchangeCommand, Exchanger, Side, Submission, WithdrawCommand};
 use contracts::ledger::{Leg, Origin, Owner, Posting, PostingOutcome, Transfer, TransferId};
 use contracts::messages::{FailureCode, Message, Queue, SCHEMA_VERSION, Status, Step, StepResult, Trade};
 use contracts::operators::{
@@ -104,6 +103,8 @@ pub(crate) struct Trader {
     pub(crate) reversal: Mutex<Reversal>,
     /// How many results get lost on their way.
     pub(crate) lose: Mutex<usize>,
+    /// Whether it has no room for what operators want.
+    pub(crate) is_full: Mutex<bool>,
     /// What operators said.
     pub(crate) rulings: Mutex<Vec<VenueRuling>>,
     commands: Commands<ExchangeCommand, (OrderId, bool)>,
@@ -117,6 +118,7 @@ impl Trader {
             venue: Mutex::new(Venue::Fills),
             reversal: Mutex::new(Reversal::AtALoss),
             lose: Mutex::default(),
+            is_full: Mutex::default(),
             rulings: Mutex::default(),
             commands: Mutex::default(),
         }
@@ -299,6 +301,10 @@ impl Exchanger for Trader {
 
     async fn retry(&self, id: OrderId, step: Step, instruction: Instruction) -> Result<Retried, ClientError> {
         assert_eq!(instruction.operator, "operator:ann");
+        if *self.is_full.lock().unwrap() {
+            let retry_after = Duration::from_secs(1);
+            return Err(ClientError::Overloaded { retry_after });
+        }
         let known = self.commands.lock().unwrap().get(&(id, step == Step::Reverse)).cloned();
         match known {
             None => Ok(Retried::Unknown),
@@ -417,34 +423,5 @@ impl BcGateway for Gateway {
         Ok(known
             .filter(|_| step == Step::Withdraw)
             .map(|(_, result)| rulings::view(step, result)))
-    }
-}
-
-pub(crate) struct AuthFake {
-    key: Jwk,
-}
-
-impl AuthFake {
-    pub(crate) fn new(key: Jwk) -> Self {
-        Self { key }
-    }
-}
-
-#[async_trait]
-impl Auth for AuthFake {
-    async fn user(&self, id: UserId) -> Result<Option<User>, ClientError> {
-        Ok(Some(User {
-            id,
-            username: format!("user{id}"),
-            first_name: "Ann".to_owned(),
-            last_name: "Example".to_owned(),
-            email: format!("user{id}@example.com"),
-        }))
-    }
-
-    async fn jwks(&self) -> Result<Jwks, ClientError> {
-        Ok(Jwks {
-            keys: vec![self.key.clone()],
-        })
     }
 }
