@@ -1,7 +1,7 @@
 //! Drives a command store: one worker serves `exchanger`, `bc_gateway` and `notification` alike.
 //!
 //! Work comes in three ways: granted by this process's own API (already claimed), by a wake-up on the queue, and by
-//! the sweep, which finds what was postponed or left behind. Each claimed command goes to the service's
+//! the sweep, which finds what was postponed or left behind, and comes early for what this worker postponed. Each claimed command goes to the service's
 //! [`CommandHandler`], many at a time, and what the handler says is settled under the claim's epoch.
 //!
 //! What it keeps true, whatever the clock does: nothing is begun whose lease is over, and nothing goes on for longer
@@ -20,6 +20,7 @@ use contracts::time::{later, until};
 use contracts::traces::{self, Span, within};
 use contracts::{Clock, Entropy};
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use storage::StoreError;
 use storage::commands::{Acceptance, Claimed, CommandKey, CommandStore, Fencing, NewCommand, Settlement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -42,6 +43,10 @@ const MAX_SETTLED: usize = 1_000;
 const SETTLE_TRIES: u32 = 5;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_SETTLE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a sweep waits at least for what was postponed: what is due at about the same time is found by the same one.
+const SOONEST_SWEEP: Duration = Duration::from_millis(50);
+/// How many batches of postponed commands may wait to bring the next sweep forward; more are left to those that come anyway.
+const MAX_POSTPONED: usize = 100;
 /// The pause before a wake-up is delivered again whose claim could not be stored.
 const CLAIM_PAUSE: Duration = Duration::from_secs(1);
 /// The first pause of a command whose handler panicked; doubled each time.
@@ -142,12 +147,14 @@ impl CommandWorker {
     ) {
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
         let (settled, settlements) = mpsc::channel(MAX_SETTLED);
+        let (postponed, mut put_off) = mpsc::channel(MAX_POSTPONED);
         let at_work = Arc::new(AtWork::default());
         let mut settling = tokio::spawn(settle(
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
             settlements,
+            postponed,
             Arc::clone(&self.metrics),
             Arc::clone(&at_work),
         ));
@@ -172,6 +179,10 @@ impl CommandWorker {
                 wake_ups = wake_ups.receive(room.num_permits()), if queue_open => {
                     queue_open = !wake_ups.is_empty();
                     batch = self.claim(wake_ups, &at_work).await;
+                }
+                Some(due) = put_off.recv() => {
+                    let pause = until(self.clock.now(), due).max(SOONEST_SWEEP);
+                    sweep_at = sweep_at.min(tokio::time::Instant::now() + pause);
                 }
                 // sleep: what is due in the store says so to nobody
                 () = tokio::time::sleep_until(sweep_at) => {
@@ -345,12 +356,20 @@ async fn room(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     room
 }
 
-/// Settles whatever has come together in one transaction.
+fn due_again((_, _, settlement): &Settled) -> Option<Timestamp> {
+    match settlement {
+        Settlement::Postponed { until, .. } => Some(*until),
+        Settlement::Finished { .. } | Settlement::Dead { .. } => None,
+    }
+}
+
+/// Settles whatever has come together in one transaction, and says when what it postponed is due.
 async fn settle(
     store: Arc<dyn CommandStore>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     mut settlements: mpsc::Receiver<Settled>,
+    postponed: mpsc::Sender<Timestamp>,
     metrics: Arc<WorkerMetrics>,
     at_work: Arc<AtWork>,
 ) {
@@ -361,6 +380,10 @@ async fn settle(
                 Ok(fencings) => {
                     for ((_, _, settlement), fencing) in batch.iter().zip(&fencings) {
                         metrics.count(settlement, *fencing);
+                    }
+                    if let Some(due) = batch.iter().filter_map(due_again).min() {
+                        // Without room the sweep finds it a little later.
+                        let _ = postponed.try_send(due);
                     }
                     let late = fencings.iter().filter(|fencing| **fencing == Fencing::Fenced).count();
                     if late > 0 {

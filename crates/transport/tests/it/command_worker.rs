@@ -1,5 +1,7 @@
 //! The command worker: every accepted command is worked on, by one at a time, within its lease, until it ends.
 
+mod postponed;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +23,6 @@ on_both_transports! {
     a_wake_up_brings_its_command_and_its_duplicates_bring_nothing,
     a_command_whose_wake_up_got_lost_is_swept,
     a_worker_whose_queue_and_lane_are_closed_still_sweeps,
-    a_postponed_command_comes_again_at_its_time_with_what_was_noted,
     no_more_commands_are_claimed_than_may_be_worked_on_at_once,
     a_zombie_whose_lease_ran_out_changes_nothing,
 }
@@ -172,38 +173,6 @@ async fn a_worker_whose_queue_and_lane_are_closed_still_sweeps(kind: Kind) {
     running.lane = transport::command_worker::Lane::new(1).0;
     given.accept([1]).await;
     given.clock.advance(HAND_OVER);
-    assert_eq!(said(&mut rows).await, (1, Status::Done));
-    running.end().await;
-}
-
-async fn a_postponed_command_comes_again_at_its_time_with_what_was_noted(kind: Kind) {
-    let (given, mut rows) = a_fresh_store();
-    let until = contracts::time::later(given.clock.now(), Duration::from_secs(7));
-    let (handler, mut begun) = handler(move |claimed| async move {
-        if claimed.tries > 0 {
-            return finished();
-        }
-        Settlement::Postponed {
-            until,
-            reason: "as arranged".to_owned(),
-            answer_missing: false,
-            progress: Some("attempt 2".to_owned()),
-        }
-    });
-    let (transport, wake_ups) = a_queue(kind).await;
-    let running = start(given.worker(handler, 4), wake_ups);
-    given.accept([1]).await;
-    transport.publish(QUEUE, vec![wake_up(1)]).await.unwrap();
-    assert_eq!(begun.next().await.progress, "attempt 1");
-    soon(async {
-        while given.commands.record(key(1)).await.unwrap().unwrap().progress != "attempt 2" {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    given.clock.advance(Duration::from_secs(7));
-    let again = begun.next().await;
-    assert_eq!((again.progress.as_str(), again.tries, again.epoch), ("attempt 2", 1, 2));
     assert_eq!(said(&mut rows).await, (1, Status::Done));
     running.end().await;
 }
